@@ -1,0 +1,50 @@
+/*
+ * Everything Roomcast itself complains about, as one class with a stable code. Broker libraries' own errors travel as
+ * `cause`.
+ */
+
+/**
+ * What went wrong, in a word that programs may compare:
+ *
+ * - `UNAVAILABLE`: the broker could not be reached in time. Nothing was sent.
+ * - `UNCERTAIN`: sent, but the link was lost or the deadline passed before the broker answered: it may have arrived.
+ * - `OVERLOADED`: too much is waiting already. Nothing was sent.
+ * - `NO_LISTENER`: the instance or handler that it was meant for is not there.
+ * - `TIMEOUT`: no answer in time.
+ * - `CLOSED`: the bus has been closed.
+ * - `UNREADABLE`: a received message is not in a known format.
+ * - `BAD_REQUEST`: an argument or a setting is wrong.
+ * - `LINK_LOST`: the connection to the broker broke; the bus is opening another.
+ * - `LISTENER_FAILED`: application code threw while it handled a message.
+ * - `DRIVER_MISSING`: the library of the chosen broker is not installed.
+ */
+export type BroadcastErrorCode =
+  | 'UNAVAILABLE'
+  | 'UNCERTAIN'
+  | 'OVERLOADED'
+  | 'NO_LISTENER'
+  | 'TIMEOUT'
+  | 'CLOSED'
+  | 'UNREADABLE'
+  | 'BAD_REQUEST'
+  | 'LINK_LOST'
+  | 'LISTENER_FAILED'
+  | 'DRIVER_MISSING';
+
+/** Messages begin with what failed and end with what to do, where something can be done. */
+export class BroadcastError extends Error {
+  override readonly name = 'BroadcastError';
+
+  constructor(
+    readonly code: BroadcastErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** Whatever was thrown, as an `Error`. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
