@@ -14,6 +14,7 @@
  * - `CLOSED`: the bus has been closed.
  * - `UNREADABLE`: a received message is not in a known format.
  * - `BAD_REQUEST`: an argument or a setting is wrong.
+ * - `TOO_LARGE`: the message is larger than the limit that was set.
  * - `LINK_LOST`: the connection to the broker broke; the bus is opening another.
  * - `LISTENER_FAILED`: application code threw while it handled a message.
  * - `DRIVER_MISSING`: the library of the chosen broker is not installed.
@@ -27,6 +28,7 @@ export type BroadcastErrorCode =
   | 'CLOSED'
   | 'UNREADABLE'
   | 'BAD_REQUEST'
+  | 'TOO_LARGE'
   | 'LINK_LOST'
   | 'LISTENER_FAILED'
   | 'DRIVER_MISSING';

@@ -1,0 +1,41 @@
+/*
+ * Two questions of an orchestrator: does the process live, and should it get traffic? A broker outage after the start
+ * shows in the answer but keeps the instance in rotation, since another one would fare no better.
+ */
+import { Bus } from '@app/broadcast';
+import { Controller, Get, HttpStatus, Inject, Res } from '@nestjs/common';
+import { DrainService } from './drain.service.js';
+import { SETTINGS, type Settings } from './settings.js';
+
+/** The part of an HTTP response that is needed here. */
+interface Response {
+  status(code: number): unknown;
+}
+
+@Controller('health')
+export class HealthController {
+  readonly #bus: Bus;
+  readonly #drain: DrainService;
+  readonly #requiresBroker: boolean;
+
+  constructor(bus: Bus, drain: DrainService, @Inject(SETTINGS) settings: Settings) {
+    this.#bus = bus;
+    this.#drain = drain;
+    this.#requiresBroker = settings.READINESS_REQUIRES_BROKER;
+  }
+
+  @Get('live')
+  live() {
+    return { status: 'ok', instance: this.#bus.instance };
+  }
+
+  @Get('ready')
+  ready(@Res({ passthrough: true }) response: Response) {
+    const { instance, state, everUp, blocked, roundTrip, transport, counts } = this.#bus;
+    const { draining } = this.#drain;
+    const ready = everUp && !draining && (state === 'up' || !this.#requiresBroker);
+    response.status(ready ? HttpStatus.OK : HttpStatus.SERVICE_UNAVAILABLE);
+    const broker = { transport: transport.name, state, blocked, roundTrip, outages: counts.outages };
+    return { status: ready ? 'ok' : 'unavailable', instance, draining, broker };
+  }
+}

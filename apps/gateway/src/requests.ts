@@ -1,0 +1,45 @@
+/*
+ * What clients may ask, as schemas. A request that does not fit is refused with a sentence that says what was expected.
+ */
+import { isReservedEvent } from '@app/broadcast';
+import { z } from 'zod';
+import { RequestError } from './answer.js';
+
+const NAME = /^[\w:.@-]{1,128}$/;
+const NAME_RULE = '1 to 128 of A-Z a-z 0-9 _ : . @ -';
+
+const room = z.string('a string').regex(NAME, NAME_RULE);
+
+export const joinRequest = z.object({ room });
+export const leaveRequest = z.object({ room });
+export const sendRequest = z.object({
+  room,
+  event: z
+    .string('a string')
+    .min(1, '1 to 128 characters')
+    .max(128, '1 to 128 characters')
+    .refine((event) => !/^(room|server):/.test(event), 'a name that does not begin with room: or server:')
+    .refine((event) => !isReservedEvent(event), 'a name that Socket.IO does not reserve'),
+  data: z.unknown().optional(),
+  id: z
+    .string('a string')
+    .regex(/^[\x21-\x7e]{1,128}$/, '1 to 128 printable ASCII characters')
+    .optional(),
+});
+
+/** Who a client says it is, where anonymous access is on. */
+export const userName = z.string('a string').regex(NAME, NAME_RULE);
+
+/** The requests that there are. */
+export const REQUESTS = ['room:join', 'room:leave', 'room:send'] as const;
+
+/** @throws RequestError `BAD_REQUEST`, naming each wrong field and what was expected */
+export function check<T>(schema: z.ZodType<T>, value: unknown, what = 'the request'): T {
+  const { success, data, error } = schema.safeParse(value);
+  if (success) return data;
+  const wrong = error.issues.map(({ path, message }) => {
+    const field = [what === 'the request' ? '' : what, ...path].filter((part) => part !== '').join('.');
+    return field === '' ? 'expected one object as the payload' : `${field}: expected ${message}`;
+  });
+  throw new RequestError('BAD_REQUEST', [...new Set(wrong)].join('; '));
+}

@@ -1,0 +1,7 @@
+/*
+ * `node dist/apps/worker/src/main.js [--check-config]`
+ */
+import { run } from '@app/broadcast';
+import { startWorker } from './worker.js';
+
+await run((environment) => startWorker(environment));

@@ -1,0 +1,23 @@
+/*
+ * The worker as a Nest module.
+ */
+import { BroadcastModule, type Environment, type Transport } from '@app/broadcast';
+import { Module, type DynamicModule } from '@nestjs/common';
+import { AnnouncementsController } from './announcements.controller.js';
+
+@Module({})
+export class WorkerModule {
+  static with(environment: Environment, transport: Transport): DynamicModule {
+    return {
+      module: WorkerModule,
+      imports: [
+        BroadcastModule.forRoot({
+          transport,
+          instance: environment.INSTANCE_ID,
+          maxMessageBytes: environment.MAX_MESSAGE_BYTES,
+        }),
+      ],
+      controllers: [AnnouncementsController],
+    };
+  }
+}

@@ -1,0 +1,105 @@
+/*
+ * The library as a Nest module: builds the bus, brings it up before anything listens, takes it down after everything
+ * else, and tells the log about outages.
+ */
+import {
+  Logger,
+  Module,
+  type DynamicModule,
+  type FactoryProvider,
+  type ModuleMetadata,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { Bus, type BusOptions } from './bus.js';
+import { readEnvironment, transportOf } from './environment.js';
+import { toError } from './errors.js';
+import { BroadcastClient } from './nest/broadcast.client.js';
+import { Rooms, type RoomsOptions } from './rooms/rooms.js';
+import type { Transport } from './transport.js';
+
+export interface BroadcastModuleOptions extends BusOptions, RoomsOptions {
+  /** Which broker. Share one `memory()` between the applications of a process that are to hear each other. */
+  transport: Transport;
+  /** How long the start waits for the broker, in ms; then the application starts without it. @default 3_000 */
+  startTimeout?: number;
+}
+
+export interface BroadcastModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
+  inject?: FactoryProvider['inject'];
+  useFactory: (...dependencies: never[]) => BroadcastModuleOptions | Promise<BroadcastModuleOptions>;
+}
+
+/** The options that the module was given. */
+export const BROADCAST_OPTIONS = Symbol('BROADCAST_OPTIONS');
+
+/** Connects the bus first and closes it last. */
+class BusLifecycle implements OnModuleInit, OnApplicationShutdown {
+  readonly #logger = new Logger('Broadcast');
+  readonly #bus: Bus;
+  readonly #startTimeout: number;
+
+  constructor(bus: Bus, startTimeout = 3_000) {
+    this.#bus = bus;
+    this.#startTimeout = startTimeout;
+  }
+
+  async onModuleInit(): Promise<void> {
+    const { name } = this.#bus.transport;
+    this.#bus.on('error', (error) => this.#logger.error(`${error.message} [${error.code}]`));
+    this.#bus.on('blocked', (on) => this.#logger.warn(on ? `${name} takes no messages` : `${name} takes messages again`));
+    this.#bus.on('state', (state) => {
+      if (state === 'up') this.#logger.log(`${name} is up: ${this.#bus.wanted} channel(s) acknowledged`);
+    });
+    // A broker that is down was told by the bus, which goes on trying; the application starts all the same.
+    await this.#bus.connect(this.#startTimeout).catch((error: unknown) => this.#logger.warn(toError(error).message));
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.#bus.close();
+  }
+}
+
+@Module({})
+export class BroadcastModule {
+  /** @param options default: the transport that `BROADCAST_TRANSPORT` names, see environment.ts */
+  static forRoot(options: BroadcastModuleOptions = fromEnvironment()): DynamicModule {
+    return define({ provide: BROADCAST_OPTIONS, useValue: options });
+  }
+
+  static forRootAsync({ imports, inject, useFactory }: BroadcastModuleAsyncOptions): DynamicModule {
+    return { ...define({ provide: BROADCAST_OPTIONS, inject, useFactory } as FactoryProvider), imports };
+  }
+}
+
+function define(options: FactoryProvider | { provide: symbol; useValue: BroadcastModuleOptions }): DynamicModule {
+  return {
+    module: BroadcastModule,
+    global: true,
+    providers: [
+      options,
+      {
+        provide: Bus,
+        inject: [BROADCAST_OPTIONS],
+        useFactory: ({ transport, ...bus }: BroadcastModuleOptions) => new Bus(transport, bus),
+      },
+      {
+        provide: BusLifecycle,
+        inject: [Bus, BROADCAST_OPTIONS],
+        useFactory: (bus: Bus, { startTimeout }: BroadcastModuleOptions) => new BusLifecycle(bus, startTimeout),
+      },
+      {
+        provide: Rooms,
+        inject: [Bus, BROADCAST_OPTIONS],
+        useFactory: (bus: Bus, options: BroadcastModuleOptions) => new Rooms(bus, options),
+      },
+      { provide: BroadcastClient, inject: [Bus], useFactory: (bus: Bus) => new BroadcastClient(bus) },
+    ],
+    exports: [Bus, Rooms, BroadcastClient, BROADCAST_OPTIONS],
+  };
+}
+
+function fromEnvironment(): BroadcastModuleOptions {
+  const environment = readEnvironment();
+  return { transport: transportOf(environment), instance: environment.INSTANCE_ID };
+}

@@ -1,0 +1,346 @@
+/*
+ * What everyone else holds: the one place that opens links, backs off, asks for the subscriptions again and watches
+ * whether the link still works. It knows channels and bytes, not rooms, sockets or brokers.
+ *
+ *   idle → connecting → up ⇄ down      and from any of them → closed
+ *
+ * `up` means that the broker has acknowledged every wanted subscription. When the broker dies the state is `down`, one
+ * `error` tells why, publishing waits for at most the outbox's age, and the wanted subscriptions are kept; when it
+ * returns they are asked for again, the state is `up`, and `gap` says that messages may have been missed.
+ */
+import { randomBytes } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import { backoff, type BackoffOptions } from './backoff.js';
+import { Control } from './control.js';
+import { deadline, pause } from './deadline.js';
+import { decodeArgs } from './envelope.js';
+import { BroadcastError, toError, type BroadcastErrorCode } from './errors.js';
+import { Probe } from './probe.js';
+import { Publisher } from './publisher.js';
+import { Subscriptions, type Listener, type Subscription } from './subscriptions.js';
+import type { Channel, Link, Transport } from './transport.js';
+
+export type BusState = 'idle' | 'connecting' | 'up' | 'down' | 'closed';
+
+export interface BusOptions {
+  /** Id of this instance: 1 to 64 of `A-Z a-z 0-9 _ . -`, different on each. @default `i-` and 8 random hex digits */
+  instance?: string;
+  /** Deadline of every broker call, in ms. @default 5_000 */
+  callTimeout?: number;
+  /** Messages that may wait while there is no link. @default 1_000 */
+  outboxSize?: number;
+  /** How long a message may wait for a link, in ms. @default 2_000 */
+  outboxAge?: number;
+  /** Bytes that may be waiting or unanswered. @default 67_108_864 (64 MiB) */
+  maxBytes?: number;
+  /** How long a channel that nobody listens to stays subscribed, in ms. @default 10_000 */
+  linger?: number;
+  /** Time between two probes, in ms. @default 2_000 */
+  probeInterval?: number;
+  /** Probes in a row without an echo after which the link is deaf. @default 3 */
+  probeMisses?: number;
+  /** Waits between attempts to connect. @default full jitter in 0-100 ms, doubling up to 0-10 s */
+  backoff?: BackoffOptions;
+}
+
+export interface BusEvents {
+  state: [state: BusState];
+  /** One per outage, and at most one a minute of any other kind. Counts are in {@link Bus.counts}. */
+  error: [error: BroadcastError];
+  /** The link is back after an outage: what was published meanwhile in rooms without history has been missed. */
+  gap: [cause: Error];
+  /** The broker takes no messages (`true`), or takes them again (`false`). Receiving goes on. */
+  blocked: [on: boolean];
+}
+
+/** A link that lived this long starts the backoff afresh; a shorter life counts as one more failed attempt. */
+const STABLE = 5_000;
+const REPORT_INTERVAL = 60_000;
+
+export class Bus extends EventEmitter<BusEvents> {
+  readonly instance: string;
+  readonly transport: Transport;
+  /** What instances say to each other beside the rooms. */
+  readonly control: Control;
+  /** What happened so far, in numbers that only grow. */
+  readonly counts = { published: 0, received: 0, dropped: 0, unreadable: 0, failed: 0, ignored: 0, outages: 0 };
+
+  readonly #callTimeout: number;
+  readonly #backoff: BackoffOptions;
+  readonly #subscriptions: Subscriptions;
+  readonly #publisher: Publisher;
+  readonly #probe: Probe;
+  readonly #closing = new AbortController();
+  readonly #reported = new Map<BroadcastErrorCode, number>();
+  #state: BusState = 'idle';
+  #blocked = false;
+  #everUp = false;
+  #lost?: (cause: Error) => void;
+  #life?: Promise<void>;
+
+  constructor(transport: Transport, options: BusOptions = {}) {
+    super();
+    this.setMaxListeners(0);
+    const { instance = `i-${randomBytes(4).toString('hex')}`, callTimeout = 5_000, linger = 10_000 } = options;
+    if (!/^[\w.-]{1,64}$/.test(instance)) {
+      const expected = 'expected 1 to 64 of A-Z a-z 0-9 _ . -';
+      throw new BroadcastError('BAD_REQUEST', `the instance id ${JSON.stringify(instance)} is not valid: ${expected}`);
+    }
+    const failed = (cause: Error) => this.#lost?.(cause);
+    this.transport = transport;
+    this.instance = instance;
+    this.#callTimeout = callTimeout;
+    this.#backoff = options.backoff ?? {};
+    this.#subscriptions = new Subscriptions({ callTimeout, linger, failed });
+    this.#publisher = new Publisher({
+      outboxSize: options.outboxSize ?? 1_000,
+      outboxAge: options.outboxAge ?? 2_000,
+      maxBytes: options.maxBytes ?? 64 * 1024 * 1024,
+      callTimeout,
+      failed,
+    });
+    this.control = new Control(this);
+    this.#probe = new Probe({
+      interval: options.probeInterval ?? 2_000,
+      misses: options.probeMisses ?? 3,
+      send: (id) => this.control.send({ instance }, { kind: 'probe' }, [id]),
+      deaf: (silence) => failed(new BroadcastError('TIMEOUT', `the link is deaf: no echo for ${silence} ms`)),
+      impostor: () => this.report(new BroadcastError('BAD_REQUEST', impostorMessage(instance))),
+    });
+    this.control.on('probe', (message) => this.#probe.heard(String(decodeArgs(message)[0])));
+  }
+
+  get state(): BusState {
+    return this.#state;
+  }
+
+  /** Whether the broker takes no messages for now. */
+  get blocked(): boolean {
+    return this.#blocked;
+  }
+
+  /** Whether the bus has ever been up: an instance is not ready before that. */
+  get everUp(): boolean {
+    return this.#everUp;
+  }
+
+  /** How long the last probe took to come back, in ms. */
+  get roundTrip(): number | undefined {
+    return this.#probe.roundTrip;
+  }
+
+  /** Number of channels that this process wants to hear. */
+  get wanted(): number {
+    return this.#subscriptions.wanted;
+  }
+
+  /**
+   * Starts connecting, and goes on for as long as the bus is not closed. Resolves when the bus is up.
+   *
+   * @param wait rejects with `UNAVAILABLE` after this many ms; the bus goes on trying
+   */
+  connect(wait = this.#callTimeout): Promise<void> {
+    if (this.#state === 'idle') {
+      this.#set('connecting');
+      this.#life = this.#live();
+    }
+    return this.ready(wait);
+  }
+
+  /** Resolves when the bus is up. Rejects with `UNAVAILABLE` after `wait` ms, or with `CLOSED`. */
+  ready(wait = this.#callTimeout): Promise<void> {
+    if (this.#state === 'up') return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const settle = (error?: BroadcastError) => {
+        clearTimeout(timer);
+        this.off('state', onState);
+        if (error) reject(error);
+        else resolve();
+      };
+      const onState = (state: BusState) => {
+        if (state === 'up') settle();
+        if (state === 'closed') settle(new BroadcastError('CLOSED', 'the bus was closed'));
+      };
+      const why = `the ${this.transport.name} broker could not be reached within ${wait} ms; the bus goes on trying`;
+      const timer = setTimeout(() => settle(new BroadcastError('UNAVAILABLE', why)), wait);
+      this.on('state', onState);
+      if (this.#state === 'closed') onState('closed');
+    });
+  }
+
+  /**
+   * Sends to everyone who has subscribed to the channel, this process included. Resolves when the broker has accepted
+   * it. Rejects with `UNAVAILABLE` (nothing was sent), `UNCERTAIN`, `OVERLOADED`, `NO_LISTENER` or `CLOSED`; never
+   * later than the outbox's age plus the call's deadline.
+   */
+  publish(channel: Channel, payload: Buffer): Promise<void> {
+    this.counts.published++;
+    return this.#publisher.publish(channel, payload);
+  }
+
+  /** Listens to a channel, from now on and through every outage. */
+  subscribe(channel: Channel, listener: Listener): Subscription {
+    return this.#subscriptions.add(channel, listener);
+  }
+
+  /**
+   * Tells about something that went wrong and has no caller to tell: as the `error` event, at most once a minute for
+   * each code. Without a listener it becomes a process warning: an error is never silent, and never fatal.
+   */
+  report(error: BroadcastError): void {
+    const last = this.#reported.get(error.code);
+    if (last !== undefined && performance.now() - last < REPORT_INTERVAL) return;
+    this.#reported.set(error.code, performance.now());
+    this.#tell(error);
+  }
+
+  /**
+   * Waits (bounded) for what is being sent, lets go of the broker, and refuses everything from then on. Bounded in time
+   * even when the connection is dead; never rejects.
+   */
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return this.#life;
+    if (this.#state === 'up') await this.#publisher.finish();
+    this.#set('closed');
+    this.#closing.abort();
+    this.#publisher.close();
+    this.#subscriptions.close();
+    await this.#life;
+  }
+
+  /** One life of a link after the other. */
+  async #live(): Promise<void> {
+    let attempt = 0;
+    let toldOutage = false;
+    while (!this.#closing.signal.aborted) {
+      const { cause, lived } = await this.#oneLink(() => (toldOutage = false));
+      if (this.#closing.signal.aborted) return;
+      if (!toldOutage) {
+        toldOutage = true;
+        this.counts.outages++;
+        this.#tell(new BroadcastError('LINK_LOST', `${this.transport.name}: ${cause.message}; reconnecting`, { cause }));
+      }
+      if (lived >= STABLE) attempt = 0;
+      await pause(backoff(attempt++, this.#backoff), this.#closing.signal);
+    }
+  }
+
+  /** Opens a link, serves it until it is lost, and closes it. Returns why it ended and how long it was up, in ms. */
+  async #oneLink(onUp: () => void): Promise<{ cause: Error; lived: number }> {
+    const ending = new AbortController();
+    const lost = new Promise<Error>((resolve) => {
+      this.#lost = resolve;
+      this.#closing.signal.addEventListener('abort', () => resolve(new Error('closed')), { signal: ending.signal });
+    });
+    let link: Link | undefined;
+    let upAt: number | undefined;
+    try {
+      link = await this.#open(lost, ending.signal);
+      await Promise.race([this.#subscriptions.attach(link), rejectWith(lost)]);
+      upAt = performance.now();
+      onUp();
+      this.#up(link);
+      return { cause: await lost, lived: performance.now() - upAt };
+    } catch (error) {
+      return { cause: toError(error), lived: 0 };
+    } finally {
+      this.#lost = undefined;
+      ending.abort();
+      this.#down();
+      if (link) await deadline(link.close(), this.#callTimeout, 'closing the link').catch((e: unknown) => this.#warn(e));
+    }
+  }
+
+  async #open(lost: Promise<Error>, signal: AbortSignal): Promise<Link> {
+    const opening = this.transport.open(
+      {
+        message: (channel, payload) => {
+          if (!signal.aborted) this.#receive(channel, payload);
+        },
+        lost: (cause) => {
+          if (!signal.aborted) this.#lost?.(cause);
+        },
+        blocked: (on) => {
+          if (!signal.aborted) this.#block(on);
+        },
+      },
+      { instance: this.instance, signal },
+    );
+    return deadline(Promise.race([opening, rejectWith(lost)]), this.#callTimeout, 'connecting');
+  }
+
+  #up(link: Link): void {
+    const back = this.#state === 'down';
+    this.#everUp = true;
+    this.#publisher.attach(link);
+    this.#probe.start();
+    this.#set('up');
+    if (back && this.transport.features.network) this.#emit('gap', new Error('the link to the broker was lost'));
+  }
+
+  #down(): void {
+    this.#probe.stop();
+    this.#publisher.detach();
+    this.#subscriptions.detach();
+    this.#block(false);
+    if (this.#state === 'up') this.#set('down');
+  }
+
+  #block(on: boolean): void {
+    if (this.#blocked === on) return;
+    this.#blocked = on;
+    this.#publisher.block(on);
+    this.#probe.pause(on);
+    this.#emit('blocked', on);
+  }
+
+  #receive(channel: Channel, payload: Buffer): void {
+    this.counts.received++;
+    try {
+      this.#subscriptions.deliver(channel, payload);
+    } catch (thrown) {
+      const error = asBroadcastError(thrown, channel);
+      this.counts[error.code === 'UNREADABLE' ? 'unreadable' : 'failed']++;
+      this.report(error);
+      throw error;
+    }
+  }
+
+  #set(state: BusState): void {
+    this.#state = state;
+    this.#emit('state', state);
+  }
+
+  #tell(error: BroadcastError): void {
+    if (this.listenerCount('error') > 0) this.#emit('error', error);
+    else this.#warn(error);
+  }
+
+  /** A listener that throws must not end the life of a link. */
+  #emit<E extends keyof BusEvents>(event: E, ...args: BusEvents[E]): void {
+    try {
+      (this.emit as (event: E, ...args: BusEvents[E]) => boolean).call(this, event, ...args);
+    } catch (thrown) {
+      this.#warn(thrown);
+    }
+  }
+
+  #warn(thrown: unknown): void {
+    const error = toError(thrown);
+    process.emitWarning(error.message, { type: 'BroadcastWarning', detail: error.stack });
+  }
+}
+
+async function rejectWith(lost: Promise<Error>): Promise<never> {
+  throw await lost;
+}
+
+function asBroadcastError(thrown: unknown, channel: Channel): BroadcastError {
+  if (thrown instanceof BroadcastError) return thrown;
+  const cause = toError(thrown);
+  return new BroadcastError('LISTENER_FAILED', `a listener of ${channel} threw: ${cause.message}`, { cause });
+}
+
+function impostorMessage(instance: string): string {
+  return `another instance uses the id "${instance}" too: give each its own INSTANCE_ID`;
+}

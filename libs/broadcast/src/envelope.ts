@@ -1,0 +1,233 @@
+/*
+ * A message as it travels between instances: JSON that anyone can read, laid out so that nobody who only forwards it
+ * has to decode the payload. The format is fixed; docs/protocol.md specifies it, with test vectors.
+ *
+ *   {"v":1,"id":"01KA…","room":"123","from":"u42","at":1763822048123,"origin":"gw-7f","args":["chat",{"text":"hi"}]}
+ *
+ * Flat header fields first, `args` last. `,"args":` cannot occur inside a JSON string (its quotes would be escaped), so
+ * the first place where it stands is the end of the header. Arguments with bytes in them travel in binary.ts's layout.
+ */
+import { isUtf8 } from 'node:buffer';
+import { BINARY, decodeBinary, encodeBinary, hasBinary, restore } from './binary.js';
+import { BroadcastError } from './errors.js';
+import { ulid } from './ulid.js';
+
+export interface Flags {
+  volatile?: boolean;
+  compress?: boolean;
+}
+
+export interface Header {
+  /** Version of the format. */
+  readonly v: 1;
+  readonly id?: string;
+  /** The room it is said in. */
+  readonly room?: string;
+  /** The rooms of a message to several, in the order that decides which copy a socket in more than one of them gets. */
+  readonly rooms?: readonly string[];
+  /** What a control message is about. */
+  readonly kind?: string;
+  /** The Socket.IO namespace, when it is not `/`. */
+  readonly nsp?: string;
+  /** Who said it. */
+  readonly from?: string;
+  /** When it was said, in ms since 1970. */
+  readonly at?: number;
+  /** The instance that sent it, or a part of one (`<instance>/<part>`). */
+  readonly origin?: string;
+  /** Rooms whose sockets do not get it. */
+  readonly except?: readonly string[];
+  readonly flags?: Flags;
+  /** A plain Socket.IO emit: its arguments reach clients as they are, without meta. */
+  readonly raw?: 1;
+}
+
+export interface Message {
+  readonly header: Header;
+  /** The arguments as a JSON array, placeholders (`{"_placeholder":true,"num":0}`) standing for bytes. */
+  readonly args: Buffer;
+  /** One ready websocket frame per placeholder; empty for a message without bytes. */
+  readonly frames: readonly Buffer[];
+}
+
+/** A message of a later format: somebody is being upgraded. Ignored and counted, never an error. */
+export const NEWER = Symbol('newer version');
+
+const END_OF_HEADER = Buffer.from(',"args":[');
+/** Names that Socket.IO keeps for itself: a client that is sent one of them drops the connection. */
+const RESERVED_EVENTS = new Set([
+  'connect',
+  'connect_error',
+  'disconnect',
+  'disconnecting',
+  'newListener',
+  'removeListener',
+]);
+
+/**
+ * Builds a message.
+ *
+ * @throws BroadcastError `BAD_REQUEST` when the arguments cannot be written as JSON (a cycle, a bigint, too deep)
+ */
+export function encode(header: Omit<Header, 'v'>, args: readonly unknown[]): Buffer {
+  try {
+    if (hasBinary(args)) return encodeBinary({ v: 1, ...header }, args);
+    return Buffer.from(JSON.stringify({ v: 1, ...header, args }));
+  } catch (cause) {
+    throw new BroadcastError('BAD_REQUEST', 'the arguments cannot be encoded as JSON: send plain data', { cause });
+  }
+}
+
+/** Header fields every message of our own carries. */
+export function stamp(origin: string): { id: string; at: number; origin: string } {
+  const at = Date.now();
+  return { id: ulid(at), at, origin };
+}
+
+/**
+ * Reads the header and leaves the arguments as they are.
+ *
+ * Messages in other formats are taken too: the envelope written by another JSON encoder (spaces, another order), and
+ * any JSON object with a string `event` (`{"event":"chat","text":"Hello!"}`).
+ *
+ * @param trusts whether this `origin` is known to write whole envelopes. The arguments of any other are read once, so
+ *   that a broken array is dropped here and not sent to a room full of clients, who would all disconnect
+ * @throws BroadcastError `UNREADABLE`
+ */
+export function decode(payload: Buffer, trusts: (origin: string) => boolean = () => false): Message | typeof NEWER {
+  if (payload[0] === BINARY) {
+    const { header, args, frames } = decodeBinary(payload);
+    if (isNewer(header)) return NEWER;
+    const message = { header: checkHeader(header), args, frames };
+    if (!isTrusted(message.header, trusts)) checkArgs(message.header, decodeArgs(message));
+    return message;
+  }
+  return decodeOwn(payload, trusts) ?? decodeAny(payload);
+}
+
+/** The arguments as values; bytes come as `Buffer`. @throws BroadcastError `UNREADABLE` */
+export function decodeArgs({ args, frames }: Pick<Message, 'args' | 'frames'>): unknown[] {
+  const values = parse(args.toString()) as unknown[];
+  return frames.length === 0 ? values : (restore(values, frames) as unknown[]);
+}
+
+/** Whether Socket.IO keeps this event name for itself. */
+export function isReservedEvent(event: string): boolean {
+  return RESERVED_EVENTS.has(event);
+}
+
+/** Finds the header without reading the arguments; `undefined` when the bytes are not laid out as encode() does. */
+function decodeOwn(payload: Buffer, trusts: (origin: string) => boolean): Message | typeof NEWER | undefined {
+  const end = payload.indexOf(END_OF_HEADER);
+  if (end < 0 || payload.at(-1) !== 0x7d || payload.at(-2) !== 0x5d) return undefined;
+  let header: unknown;
+  try {
+    header = JSON.parse(payload.toString('utf8', 0, end) + '}');
+  } catch {
+    return undefined; // Some other JSON in which the same characters stand deeper down.
+  }
+  if (isNewer(header)) return NEWER;
+  if (!isObject(header) || header['v'] !== 1) return undefined;
+  const message = { header: checkHeader(header), args: payload.subarray(end + 8, payload.length - 1), frames: [] };
+  if (isTrusted(message.header, trusts)) return message;
+  if (!isUtf8(message.args)) return undefined;
+  try {
+    checkArgs(message.header, JSON.parse(message.args.toString()));
+  } catch (error) {
+    if (error instanceof BroadcastError) throw error;
+    return undefined; // `args` was not the last field after all.
+  }
+  return message;
+}
+
+/** Reads the whole message: an envelope by another encoder, or an object with an `event`. */
+function decodeAny(payload: Buffer): Message | typeof NEWER {
+  const value = parse(payload.toString());
+  if (isNewer(value)) return NEWER;
+  if (!isObject(value)) throw unreadable('expected a JSON object');
+  if (value['v'] === 1 && Array.isArray(value['args'])) {
+    const { args, ...header } = value;
+    const checked = checkHeader(header);
+    checkArgs(checked, args);
+    return { header: checked, args: Buffer.from(JSON.stringify(args)), frames: [] };
+  }
+  const { event, data, ...rest } = value;
+  const header: Header = { v: 1, ...takeId(rest), at: Date.now() };
+  const args = [event, data === undefined ? rest : data];
+  checkArgs(header, args);
+  return { header, args: Buffer.from(JSON.stringify(args)), frames: [] };
+}
+
+/** A string `id` names the message; an id of another type is a part of what is said. */
+function takeId(fields: Record<string, unknown>): { id?: string } {
+  const { id } = fields;
+  if (typeof id !== 'string') return {};
+  delete fields['id'];
+  return { id };
+}
+
+function parse(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    throw new BroadcastError('UNREADABLE', 'expected JSON', { cause });
+  }
+}
+
+function isNewer(header: unknown): boolean {
+  return isObject(header) && typeof header['v'] === 'number' && header['v'] > 1;
+}
+
+function isTrusted({ origin }: Header, trusts: (origin: string) => boolean): boolean {
+  return origin !== undefined && trusts(origin);
+}
+
+function checkArgs({ kind }: Header, args: unknown): void {
+  if (!Array.isArray(args)) throw unreadable('expected "args" to be an array');
+  if (kind !== undefined) return;
+  const event: unknown = args[0];
+  if (typeof event !== 'string') throw unreadable('expected an "event" (a string)');
+  if (isReservedEvent(event)) throw unreadable(`the event name "${event}" is reserved by Socket.IO`);
+}
+
+const FIELDS = new Map<string, (value: unknown) => boolean>(
+  Object.entries({
+  v: (value: unknown) => value === 1,
+  id: isString,
+  room: isString,
+  rooms: isStrings,
+  kind: isString,
+  nsp: isString,
+  from: isString,
+  at: (value: unknown) => typeof value === 'number' && Number.isFinite(value),
+  origin: isString,
+  except: isStrings,
+  flags: isObject,
+  raw: (value: unknown) => value === 1,
+}));
+
+function checkHeader(header: unknown): Header {
+  if (!isObject(header) || header['v'] !== 1) throw unreadable('expected a header with "v":1');
+  for (const key in header) {
+    const value = header[key];
+    if (value === undefined) continue;
+    if (FIELDS.get(key)?.(value) === false) throw unreadable(`the header field "${key}" has the wrong type`);
+  }
+  return header as unknown as Header;
+}
+
+function isString(value: unknown): boolean {
+  return typeof value === 'string';
+}
+
+function isStrings(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isString);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function unreadable(why: string): BroadcastError {
+  return new BroadcastError('UNREADABLE', `a message is not in a known format: ${why}`);
+}

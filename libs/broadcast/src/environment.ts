@@ -1,0 +1,101 @@
+/*
+ * The environment as one schema: what each variable means, its default, and one sentence for every wrong value. Shared
+ * by the apps and by `BroadcastModule.forRoot()`.
+ */
+import { z } from 'zod';
+import { BroadcastError } from './errors.js';
+import type { Transport } from './transport.js';
+import { transports, type TransportName } from './transports/index.js';
+
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const;
+
+const schema = z
+  .object({
+    NODE_ENV: z.string().optional(),
+    PORT: integer('a port from 0 to 65535', 0, 65_535).default(3_000),
+    HOST: z.string().default('0.0.0.0'),
+    INSTANCE_ID: z.string().regex(/^[\w.-]{1,64}$/, '1 to 64 of A-Z a-z 0-9 _ . -').optional(),
+    BROADCAST_TRANSPORT: z.enum(names(), `one of ${names().join(', ')}`).default('memory'),
+    REDIS_URL: url(['redis:', 'rediss:']).optional(),
+    RABBITMQ_URL: url(['amqp:', 'amqps:']).optional(),
+    BROADCAST_PREFIX: z.string().regex(/^[\w:.-]{0,64}$/, 'at most 64 of A-Z a-z 0-9 _ : . -').default(''),
+    AUTH_ANONYMOUS: boolean().optional(),
+    MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
+    SHUTDOWN_GRACE: duration().default(25_000),
+    READINESS_REQUIRES_BROKER: boolean().default(false),
+    LOG_LEVEL: z.enum(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`).default('log'),
+  })
+  .transform(({ NODE_ENV, AUTH_ANONYMOUS = NODE_ENV !== 'production', ...rest }) => ({
+    ...rest,
+    NODE_ENV,
+    /** Whether clients may come without a token. By default not in production. */
+    AUTH_ANONYMOUS,
+  }));
+
+/** What the environment says, with defaults filled in. Durations are in ms. */
+export type Environment = z.output<typeof schema>;
+
+/**
+ * Reads the environment. An empty value counts as none.
+ *
+ * @throws BroadcastError `BAD_REQUEST`: one sentence that names every wrong variable and what it expects
+ */
+export function readEnvironment(variables: NodeJS.ProcessEnv = process.env): Environment {
+  const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
+  const { data, error } = schema.safeParse(given);
+  if (data) return data;
+  const wrong = error.issues.map(({ path, message }) => `${path.join('.')}: expected ${message}`);
+  throw new BroadcastError('BAD_REQUEST', `The environment is wrong: ${[...new Set(wrong)].join('; ')}.`);
+}
+
+/** The transport that the environment chooses. */
+export function transportOf(environment: Environment): Transport {
+  return transports[environment.BROADCAST_TRANSPORT](environment);
+}
+
+/** The environment as it may be shown: without the passwords in it. */
+export function withoutSecrets(environment: Environment): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(environment).map(([key, value]) => [key, key.endsWith('_URL') ? hidePassword(String(value)) : value]),
+  );
+}
+
+function names(): [TransportName, ...TransportName[]] {
+  return Object.keys(transports) as [TransportName, ...TransportName[]];
+}
+
+function integer(what: string, min: number, max: number) {
+  return z
+    .string()
+    .regex(/^\d{1,10}$/, what)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, what);
+}
+
+function boolean() {
+  return z.enum(['true', 'false', '1', '0'], 'true or false').transform((value) => value === 'true' || value === '1');
+}
+
+function duration() {
+  const what = 'a duration such as 500ms, 25s, 10m or 1h';
+  return z
+    .string()
+    .regex(/^\d{1,9}(ms|s|m|h)$/, what)
+    .transform((value) => {
+      const [, amount, unit] = /^(\d+)(\w+)$/.exec(value) as unknown as [string, string, keyof typeof UNITS];
+      return Number(amount) * UNITS[unit];
+    });
+}
+
+function url(protocols: readonly string[]) {
+  const what = `a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`;
+  return z.string().refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), what);
+}
+
+function hidePassword(value: string): string {
+  if (!URL.canParse(value)) return value;
+  const shown = new URL(value);
+  if (shown.password) shown.password = '***';
+  return shown.href;
+}

@@ -1,0 +1,131 @@
+/*
+ * The Nest transport strategy: hears internal messages and hands them to `@OnBroadcast`, `@EventPattern` and
+ * `@MessagePattern` handlers. What this instance has no handler for passes in silence: most do not handle most.
+ *
+ *   app.connectMicroservice({ strategy: new BroadcastServer(app.get(Bus)) })
+ */
+import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
+import { finalize } from 'rxjs';
+import type { Bus } from '../bus.js';
+import { decodeArgs, type Message } from '../envelope.js';
+import { toError } from '../errors.js';
+import { BroadcastContext } from './broadcast.context.js';
+import { BROADCAST_TRANSPORT } from './on-broadcast.decorator.js';
+import { matches } from './pattern.js';
+import { EVENT, HERE, REPLY, REQUEST, WHO, type EventArgs, type RequestArgs, type WhoArgs } from './wire.js';
+
+type Handlers = Map<string, MessageHandler>;
+
+export class BroadcastServer extends Server implements CustomTransportStrategy {
+  override transportId = BROADCAST_TRANSPORT;
+  readonly #bus: Bus;
+  /** Kept apart: the base class has one map, in which an event and a request by the same pattern collide. */
+  readonly #events: Handlers = new Map();
+  #stops: (() => void)[] = [];
+  #alive?: NodeJS.Timeout;
+
+  constructor(bus: Bus) {
+    super();
+    this.#bus = bus;
+    bus.on('state', (state) => this._status$.next(state));
+  }
+
+  override addHandler(pattern: unknown, handler: MessageHandler, isEventHandler = false, extras = {}): void {
+    super.addHandler(pattern, handler, isEventHandler, extras);
+    if (!isEventHandler) return;
+    const route = this.normalizePattern(pattern as string);
+    if (!this.#events.has(route)) this.#events.set(route, handler);
+  }
+
+  /** Waits for the bus as long as the bus itself does at start; a broker that is down does not keep the process down. */
+  listen(callback: (error?: unknown) => void): void {
+    const { control } = this.#bus;
+    this.#stops = [
+      control.on(EVENT, (message) => this.#onEvent(message)),
+      control.on(WHO, (message) => this.#onWho(message)),
+      control.on(REQUEST, (message) => this.#onRequest(message)),
+    ];
+    // On the embedded transport nothing else keeps the event loop, and with it the process, alive.
+    this.#alive = setInterval(() => undefined, 2 ** 30);
+    this.#bus.connect().then(
+      () => callback(),
+      () => callback(),
+    );
+  }
+
+  close(): void {
+    for (const stop of this.#stops) stop();
+    this.#stops = [];
+    clearInterval(this.#alive);
+  }
+
+  /** `state`, `error`, `gap` and `blocked`, as the bus has them. */
+  override on(event: string, callback: Function): void {
+    this.#bus.on(event as 'state', callback as () => void);
+  }
+
+  override unwrap<T = Bus>(): T {
+    return this.#bus as T;
+  }
+
+  /** The base class reads a string pattern as JSON first, so that `42` would never match. */
+  override getHandlerByPattern(pattern: string): MessageHandler | null {
+    return this.#find(pattern) ?? null;
+  }
+
+  #onEvent(message: Message): void {
+    const [subject, data] = decodeArgs(message) as EventArgs;
+    const context = new BroadcastContext([subject, message.header]);
+    for (const [pattern, handler] of this.#events) {
+      if (matches(pattern, subject)) this.#runEvent(handler, data, context);
+    }
+  }
+
+  #runEvent(handler: MessageHandler, data: unknown, context: BroadcastContext): void {
+    this.#run(context, async (end) => {
+      const stream = this.transformToObservable<unknown>((await handler(data, context)) as Promise<unknown>);
+      // Nest has logged what a handler throws before it gets here.
+      stream.pipe(finalize(end)).subscribe({ error: () => undefined });
+    });
+  }
+
+  #onWho(message: Message): void {
+    const [request, pattern] = decodeArgs(message) as WhoArgs;
+    if (this.#find(pattern)) this.#answer(message, HERE, [request]);
+  }
+
+  #onRequest(message: Message): void {
+    const [request, subject, data] = decodeArgs(message) as RequestArgs;
+    const handler = this.#find(subject);
+    const respond = (reply: object) => this.#answer(message, REPLY, [request, reply]);
+    if (!handler) {
+      respond({ err: { code: 'NO_LISTENER', message: `nobody handles "${subject}"` }, isDisposed: true });
+      return;
+    }
+    const context = new BroadcastContext([subject, message.header]);
+    this.#run(context, async (end) => {
+      const stream = this.transformToObservable<unknown>((await handler(data, context)) as Promise<unknown>);
+      this.send(stream.pipe(finalize(end)), respond);
+    });
+  }
+
+  #run(context: BroadcastContext, work: (end: () => void) => Promise<void>): void {
+    const running: unknown = this.runWithProcessingHooks(context, work);
+    Promise.resolve(running).catch((error: unknown) => this.logger.error(toError(error)));
+  }
+
+  #answer({ header }: Message, kind: string, args: unknown[]): void {
+    const instance = header.origin;
+    if (instance === undefined) return;
+    // The one who asked may be gone by now.
+    this.#bus.control.send({ instance }, { kind }, args).catch((error: unknown) => this.logger.debug?.(error));
+  }
+
+  #find(subject: string): MessageHandler | undefined {
+    const handlers: Handlers = this.messageHandlers;
+    const exact = handlers.get(subject);
+    if (exact && !exact.isEventHandler) return exact;
+    for (const [pattern, handler] of handlers) if (!handler.isEventHandler && matches(pattern, subject)) return handler;
+    return undefined;
+  }
+}

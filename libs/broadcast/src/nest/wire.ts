@@ -1,0 +1,27 @@
+/*
+ * The kinds of control messages that the Nest server and client exchange, and what each carries.
+ *
+ * A request looks for somebody first and is then sent to that one instance: broadcasting it would have it answered
+ * once per instance.
+ */
+export const EVENT = 'event';
+export const REQUEST = 'request';
+export const REPLY = 'reply';
+export const WHO = 'who';
+export const HERE = 'here';
+
+/** `event`: pattern, data. Everybody hears it. */
+export type EventArgs = [pattern: string, data: unknown];
+/** `who`: request, pattern. Who can answer it? `here`: request. */
+export type WhoArgs = [request: string, pattern: string];
+export type HereArgs = [request: string];
+/** `request`: request, pattern, data. To one instance. */
+export type RequestArgs = [request: string, pattern: string, data: unknown];
+/** `reply`: request, and one packet of the answer. */
+export type ReplyArgs = [request: string, reply: Reply];
+
+export interface Reply {
+  response?: unknown;
+  err?: unknown;
+  isDisposed?: boolean;
+}

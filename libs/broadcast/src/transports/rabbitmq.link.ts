@@ -1,0 +1,183 @@
+/*
+ * One live link to RabbitMQ: publishing, hearing, and the end of both. Opened by rabbitmq.ts.
+ */
+import type { Channel as AmqpChannel, ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib';
+import { deadline } from '../deadline.js';
+import { BroadcastError, toError } from '../errors.js';
+import type { Channel, Link, LinkEvents } from '../transport.js';
+import { Bindings, type BindingsOptions } from './rabbitmq.bindings.js';
+import { Deliveries } from './rabbitmq.deliveries.js';
+import { EVERY_ROOM, isRoom, routingKey, type BrokerNames } from './rabbitmq.names.js';
+
+/** Ms that close() waits for the broker's goodbye. */
+const CLOSE_TIMEOUT = 1000;
+
+/** The time in which a link can be used. Its end, by whichever part comes first, destroys every socket. */
+export class Life {
+  readonly #end = new AbortController();
+  #leaving = false;
+
+  /** Aborted at the end, with the cause as its reason. Sockets are given it when they are made. */
+  readonly signal = this.#end.signal;
+
+  end(cause: Error): void {
+    this.#end.abort(cause);
+  }
+
+  /** Ends with the connection or channel. Without an `error` listener, a cut socket would end the process. */
+  watch<T extends ChannelModel | AmqpChannel>(part: T): T {
+    const over = (cause?: Error) => this.#leaving || this.end(cause ?? new Error('closed by the broker'));
+    part.on('error', over);
+    // A broker that is shut down closes the connection without an `error`. Channels close with it, or after their own.
+    if ('createChannel' in part) part.on('close', over);
+    return part;
+  }
+
+  /** Ends politely: says goodbye to the broker first, for as long as it may take to answer. */
+  async leave(connections: readonly ChannelModel[], cause: Error): Promise<void> {
+    this.#leaving = true;
+    if (!this.signal.aborted) {
+      await deadline(Promise.all(connections.map(goodbye)), CLOSE_TIMEOUT, 'closing').catch(() => undefined);
+    }
+    this.end(cause);
+  }
+}
+
+export interface LinkParts {
+  publishing: ChannelModel;
+  consuming: ChannelModel;
+  publisher: ConfirmChannel;
+  consumer: AmqpChannel;
+  binder: AmqpChannel;
+}
+
+export class RabbitmqLink implements Link {
+  readonly #parts: LinkParts;
+  readonly #names: BrokerNames;
+  readonly #events: LinkEvents;
+  readonly #life: Life;
+  readonly #rooms: Bindings;
+  readonly #control: Bindings;
+  readonly #deliveries: Deliveries;
+  readonly #channels = new Map<string, Channel>();
+  readonly #returned = new Set<string>();
+  #mandatory = 0;
+  #closed: Promise<void> | undefined;
+
+  constructor(
+    parts: LinkParts,
+    names: BrokerNames,
+    events: LinkEvents,
+    life: Life,
+    { maxBindings, adaptive }: { maxBindings: number; adaptive: boolean },
+  ) {
+    this.#parts = parts;
+    this.#names = names;
+    this.#events = events;
+    this.#life = life;
+    this.#rooms = this.#bindings(names.rooms, adaptive ? { wildcard: EVERY_ROOM, max: maxBindings } : {});
+    this.#control = this.#bindings(names.control);
+    this.#deliveries = new Deliveries(parts.consumer, (cause) => life.end(cause));
+  }
+
+  /** The end of opening: from here on the loss of any part is told. */
+  async start(): Promise<void> {
+    const { publishing, publisher, consumer } = this.#parts;
+    const { signal } = this.#life;
+    publishing.on('blocked', () => signal.aborted || this.#events.blocked(true));
+    publishing.on('unblocked', () => signal.aborted || this.#events.blocked(false));
+    publisher.on('return', (message) => this.#returned.add(String(message.properties.messageId)));
+    await consumer.consume(this.#names.queue, (message) => this.#receive(message));
+    signal.throwIfAborted();
+    signal.addEventListener('abort', () => this.#lost(toError(signal.reason)));
+  }
+
+  publish(channel: Channel, payload: Buffer): Promise<void> {
+    // Only an instance has to be there; a room without listeners is not a failure.
+    const mandatory = channel.startsWith('instance:');
+    const messageId = mandatory ? String(++this.#mandatory) : undefined;
+    const exchange = isRoom(channel) ? this.#names.rooms : this.#names.control;
+    return new Promise((resolve, reject) => {
+      const fail = (code: 'UNAVAILABLE' | 'UNCERTAIN' | 'NO_LISTENER', why: string, cause?: unknown) =>
+        reject(new BroadcastError(code, `publishing to ${channel} failed: ${why}`, { cause }));
+      const settle = (refusal: unknown) => {
+        // A message that cannot be routed is returned first and confirmed after that.
+        const returned = messageId !== undefined && this.#returned.delete(messageId);
+        if (refusal) fail('UNCERTAIN', 'the broker did not confirm it; it may have arrived', refusal);
+        else if (returned) fail('NO_LISTENER', 'no such instance is connected');
+        else resolve();
+      };
+      try {
+        this.#parts.publisher.publish(exchange, routingKey(channel), payload, { mandatory, messageId }, settle);
+      } catch (thrown) {
+        fail('UNAVAILABLE', 'the link has ended', thrown);
+      }
+    });
+  }
+
+  async subscribe(channels: readonly Channel[]): Promise<void> {
+    for (const channel of channels) this.#channels.set(routingKey(channel), channel);
+    const { rooms, control } = sortedKeys(channels);
+    await Promise.all([this.#control.add(control), this.#rooms.add(rooms)]);
+  }
+
+  /** Nothing is heard of them any more. The rooms' bindings go later, since a join must not wait behind a thousand. */
+  async unsubscribe(channels: readonly Channel[]): Promise<void> {
+    for (const channel of channels) this.#channels.delete(routingKey(channel));
+    const { rooms, control } = sortedKeys(channels);
+    this.#rooms.delete(rooms).catch(() => undefined); // it rejects with the end of the link, which is told as such
+    await this.#control.delete(control);
+  }
+
+  close(): Promise<void> {
+    const cause = new BroadcastError('CLOSED', 'the link to RabbitMQ was closed');
+    this.#stop(cause);
+    return (this.#closed ??= this.#life.leave([this.#parts.publishing, this.#parts.consuming], cause));
+  }
+
+  #lost(cause: Error): void {
+    if (this.#closed) return;
+    const lost = new BroadcastError('LINK_LOST', `the link to RabbitMQ was lost: ${cause.message}`, { cause });
+    this.#stop(lost);
+    this.#events.lost(lost);
+  }
+
+  #stop(cause: Error): void {
+    this.#deliveries.end();
+    this.#rooms.end(cause);
+    this.#control.end(cause);
+  }
+
+  #receive(message: ConsumeMessage | null): void {
+    if (!message) return this.#life.end(new Error('the broker cancelled the consumer: its queue is gone'));
+    const channel = this.#channels.get(message.fields.routingKey);
+    this.#deliveries.take(message, () => channel && this.#events.message(channel, message.content));
+  }
+
+  #bindings(exchange: string, options?: BindingsOptions): Bindings {
+    const { binder } = this.#parts;
+    const { queue } = this.#names;
+    return new Bindings(
+      {
+        bind: (key) => binder.bindQueue(queue, exchange, key),
+        unbind: (key) => binder.unbindQueue(queue, exchange, key),
+      },
+      options,
+    );
+  }
+}
+
+function sortedKeys(channels: readonly Channel[]) {
+  return {
+    rooms: channels.filter(isRoom).map(routingKey),
+    control: channels.filter((channel) => !isRoom(channel)).map(routingKey),
+  };
+}
+
+/** Resolves when the connection is closed, also when it breaks before the broker has answered. */
+function goodbye(connection: ChannelModel): Promise<void> {
+  return new Promise((resolve) => {
+    connection.on('close', () => resolve());
+    connection.close().catch(() => resolve());
+  });
+}

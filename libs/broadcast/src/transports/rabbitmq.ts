@@ -1,0 +1,142 @@
+/*
+ * RabbitMQ (3.10 and later), through amqplib. Each link has two connections, since a broker short of memory stops
+ * reading from whoever publishes; one exclusive queue; and a binding per room (see rabbitmq.bindings.ts). Nothing is
+ * repaired here: the first failure of any part ends both connections and tells the bus, once.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Channel as AmqpChannel } from 'amqplib';
+import { BroadcastError, toError } from '../errors.js';
+import type { Link, LinkEvents, OpenOptions, Transport } from '../transport.js';
+import { Life, RabbitmqLink } from './rabbitmq.link.js';
+import { brokerNames, type BrokerNames } from './rabbitmq.names.js';
+
+export interface RabbitmqOptions {
+  /** `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. @default 'amqp://127.0.0.1:5672' */
+  url?: string;
+  /** In front of every exchange and queue name. @default '' */
+  prefix?: string;
+  /** Seconds between signs of life; a silent connection is given up after two to three of them. @default 5 */
+  heartbeat?: number;
+  /** Messages on their way to this instance that it has not acknowledged. @default 500 */
+  prefetch?: number;
+  /** Messages that wait for a slow instance; the oldest then go to the dead letters. @default 50_000 */
+  queueLength?: number;
+  /** The same in bytes. @default 64_000_000 */
+  queueBytes?: number;
+  /** With more live rooms than this the queue hears every room and filters, instead of a binding for each. @default 2000 */
+  maxBindings?: number;
+  /** @internal `false`: a binding for each room and nothing else, for comparison. @default true */
+  adaptive?: boolean;
+}
+
+export function rabbitmq({
+  url = 'amqp://127.0.0.1:5672',
+  prefix = '',
+  heartbeat = 5,
+  prefetch = 500,
+  queueLength = 50_000,
+  queueBytes = 64_000_000,
+  maxBindings = 2000,
+  adaptive = true,
+}: RabbitmqOptions = {}): Transport {
+  if (!/^amqps?:\/\//.test(url) || !URL.canParse(url)) {
+    throw new BroadcastError(
+      'BAD_REQUEST',
+      'url is not a RabbitMQ address: write it as amqp://user:password@host:port',
+    );
+  }
+  const settings = { url, prefix, heartbeat, prefetch, queueLength, queueBytes, maxBindings, adaptive };
+  return {
+    name: 'rabbitmq',
+    features: { network: true, redelivers: true },
+    open: (events, options) => open(settings, events, options),
+  };
+}
+
+/** Ms that the broker may be silent while a connection is made. */
+const CONNECT_TIMEOUT = 5000;
+const WEEK = 7 * 24 * 60 * 60 * 1000;
+
+type Settings = Required<RabbitmqOptions>;
+
+async function open(settings: Settings, events: LinkEvents, { instance, signal }: OpenOptions): Promise<Link> {
+  const { connect } = await amqplib();
+  const names = brokerNames(settings.prefix, instance, randomBytes(4).toString('hex'));
+  const url = new URL(settings.url);
+  url.searchParams.set('heartbeat', String(settings.heartbeat));
+
+  const life = new Life();
+  const giveUp = () => life.end(toError(signal.reason));
+  signal.addEventListener('abort', giveUp);
+  if (signal.aborted) giveUp();
+
+  const connection = async (role: string) => {
+    const clientProperties = { connection_name: `roomcast ${instance} ${role}` };
+    // The signal destroys the socket, in whatever state: amqplib itself only ever says goodbye to it.
+    const socket = { noDelay: true, timeout: CONNECT_TIMEOUT, clientProperties, signal: life.signal };
+    return life.watch(await connect(url.href, socket));
+  };
+
+  try {
+    const [publishing, consuming] = await Promise.all([connection('publish'), connection('consume')]);
+    const [publisher, consumer, binder] = await Promise.all([
+      publishing.createConfirmChannel().then((channel) => life.watch(channel)),
+      consuming.createChannel().then((channel) => life.watch(channel)),
+      consuming.createChannel().then((channel) => life.watch(channel)),
+    ]);
+    await Promise.all([declareShared(publisher, names), declareQueue(consumer, names, settings)]);
+    const link = new RabbitmqLink(
+      { publishing, consuming, publisher, consumer, binder },
+      names,
+      events,
+      life,
+      settings,
+    );
+    await link.start();
+    return link;
+  } catch (thrown) {
+    const cause = life.signal.aborted ? toError(life.signal.reason) : toError(thrown);
+    life.end(cause);
+    throw new BroadcastError('UNAVAILABLE', `no link to RabbitMQ at ${url.host}${url.pathname}: ${cause.message}`, {
+      cause,
+    });
+  } finally {
+    signal.removeEventListener('abort', giveUp);
+  }
+}
+
+async function amqplib() {
+  try {
+    return await import('amqplib');
+  } catch (cause) {
+    throw new BroadcastError('DRIVER_MISSING', 'the rabbitmq transport needs amqplib: npm install amqplib', { cause });
+  }
+}
+
+/** What all instances share. Declaring what is there already changes nothing. */
+async function declareShared(channel: AmqpChannel, names: BrokerNames): Promise<void> {
+  await channel.assertExchange(names.rooms, 'topic', { durable: true });
+  await channel.assertExchange(names.control, 'direct', { durable: true });
+  await channel.assertExchange(names.deadLetterExchange, 'direct', { durable: true });
+  await channel.assertQueue(names.deadLetters, {
+    durable: true,
+    arguments: { 'x-queue-type': 'quorum', 'x-max-length': 10_000, 'x-message-ttl': WEEK },
+  });
+  await channel.bindQueue(names.deadLetters, names.deadLetterExchange, names.deadLetters);
+}
+
+/** The queue of this link alone, gone with it. Full, it drops: refusing would fail everybody's publishes. */
+async function declareQueue(channel: AmqpChannel, names: BrokerNames, settings: Settings): Promise<void> {
+  await channel.prefetch(settings.prefetch);
+  await channel.assertQueue(names.queue, {
+    exclusive: true,
+    durable: false,
+    arguments: {
+      'x-max-length': settings.queueLength,
+      'x-max-length-bytes': settings.queueBytes,
+      'x-overflow': 'drop-head',
+      'x-dead-letter-exchange': names.deadLetterExchange,
+      'x-dead-letter-routing-key': names.deadLetters,
+    },
+  });
+}

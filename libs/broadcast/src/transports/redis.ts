@@ -1,0 +1,149 @@
+/*
+ * Redis Pub/Sub: one channel per room, batched SUBSCRIBE, two connections. Fast, and forgets: what is published while
+ * a link is down is missed. ioredis's own reconnecting, queueing and resubscribing are off: the bus owns all three.
+ */
+import type { Redis, RedisOptions } from 'ioredis';
+import { BroadcastError, toError } from '../errors.js';
+import type { Channel, Link, LinkEvents, OpenOptions, Transport } from '../transport.js';
+
+export interface RedisTransportOptions {
+  /** `redis://` or, with TLS, `rediss://`. @default redis://127.0.0.1:6379 */
+  url?: string;
+  /** Put in front of every name at the broker. @default '' */
+  prefix?: string;
+  /** Further ioredis options (TLS, Sentinel, credentials). Those about reconnecting and queueing are overruled. */
+  connection?: RedisOptions;
+}
+
+/** Redis 6.2 or later. */
+export function redis(options: RedisTransportOptions = {}): Transport {
+  return {
+    name: 'redis',
+    features: { network: true, redelivers: false },
+    open: (events, open) => RedisLink.open(events, open, options),
+  };
+}
+
+class RedisLink implements Link {
+  readonly #publisher: Redis;
+  readonly #subscriber: Redis;
+  readonly #prefix: string;
+  readonly #events: LinkEvents;
+  /** What is subscribed on this link, by its name at the broker. */
+  readonly #channels = new Map<string, Channel>();
+
+  private constructor(publisher: Redis, subscriber: Redis, prefix: string, events: LinkEvents) {
+    this.#publisher = publisher;
+    this.#subscriber = subscriber;
+    this.#prefix = prefix;
+    this.#events = events;
+    for (const connection of [publisher, subscriber]) {
+      let cause: Error | undefined;
+      connection.on('error', (error: Error) => (cause = error));
+      connection.on('close', () => events.lost(cause ?? new Error('Redis closed the connection')));
+    }
+    subscriber.on('messageBuffer', (name: Buffer, payload: Buffer) => this.#receive(name, payload));
+  }
+
+  static async open(events: LinkEvents, { instance, signal }: OpenOptions, options: RedisTransportOptions) {
+    const { Redis } = await load();
+    const { url = 'redis://127.0.0.1:6379', prefix = '', connection } = options;
+    const settings: RedisOptions = {
+      ...connection,
+      lazyConnect: true,
+      retryStrategy: () => null,
+      reconnectOnError: null,
+      enableOfflineQueue: false,
+      // With its default (true), a disconnect right after `ready` is an unhandled rejection that ends the process.
+      autoResubscribe: false,
+      // With its default (true), a PUBLISH whose first copy has run is sent again.
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+    };
+    const publisher = new Redis(url, {
+      ...settings,
+      connectionName: `roomcast:${instance}:publish`,
+      enableAutoPipelining: true,
+    });
+    const subscriber = new Redis(url, { ...settings, connectionName: `roomcast:${instance}:subscribe` });
+    const link = new RedisLink(publisher, subscriber, prefix, events);
+    const abandon = () => void link.close();
+    signal.addEventListener('abort', abandon);
+    try {
+      await Promise.all([publisher.connect(), subscriber.connect()]);
+      return link;
+    } catch (error) {
+      abandon();
+      throw explain(error, url);
+    } finally {
+      signal.removeEventListener('abort', abandon);
+    }
+  }
+
+  async publish(channel: Channel, payload: Buffer): Promise<void> {
+    const heard = await this.#publisher.publish(this.#name(channel), payload);
+    if (heard === 0 && channel.startsWith('instance:')) {
+      throw new BroadcastError('NO_LISTENER', `nobody listens to ${channel}`);
+    }
+  }
+
+  async subscribe(channels: readonly Channel[]): Promise<void> {
+    const names = channels.map((channel) => this.#name(channel));
+    names.forEach((name, index) => this.#channels.set(name, channels[index]!));
+    await this.#subscriber.subscribe(...names);
+  }
+
+  async unsubscribe(channels: readonly Channel[]): Promise<void> {
+    const names = channels.map((channel) => this.#name(channel));
+    for (const name of names) this.#channels.delete(name);
+    await this.#subscriber.unsubscribe(...names);
+  }
+
+  /** Drops both sockets. `quit()` would wait for an answer that a dead connection never gives. */
+  close(): Promise<void> {
+    for (const connection of [this.#publisher, this.#subscriber]) {
+      connection.disconnect();
+      connection.stream?.destroy();
+    }
+    return Promise.resolve();
+  }
+
+  #receive(name: Buffer, payload: Buffer): void {
+    const channel = this.#channels.get(name.toString());
+    if (channel === undefined) return;
+    try {
+      this.#events.message(channel, payload);
+    } catch {
+      // Counted and told by whoever threw it; Pub/Sub has no way to give a message back.
+    }
+  }
+
+  #name(channel: Channel): string {
+    if (channel === 'all') return `${this.#prefix}roomcast:all`;
+    if (channel.startsWith('instance:')) return `${this.#prefix}roomcast:${channel}`;
+    return `${this.#prefix}live_room:${escapeRoom(channel.slice('room:'.length))}`;
+  }
+}
+
+/**
+ * A room's name as a part of a Redis channel. Braces would move the hash tag of the keys that are named after the
+ * channel, and half a surrogate pair is no UTF-8: these, and `%`, become `%` and their code in hex.
+ */
+function escapeRoom(room: string): string {
+  return room.replace(/[%{}\p{Surrogate}]/gu, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+async function load() {
+  try {
+    return await import('ioredis');
+  } catch (cause) {
+    throw new BroadcastError('DRIVER_MISSING', 'the redis transport needs ioredis: npm install ioredis', { cause });
+  }
+}
+
+/** Says which broker it was; never its password. */
+function explain(error: unknown, url: string): Error {
+  const cause = toError(error);
+  const place = URL.canParse(url) ? new URL(url).host : 'the given REDIS_URL';
+  return new Error(`Redis at ${place} cannot be reached: ${cause.message}`, { cause });
+}
