@@ -15,7 +15,7 @@ import { rabbitmq } from '../dist/libs/broadcast/src/transports/rabbitmq.js';
 const RATE = 800;
 const BIN = '/usr/lib/rabbitmq/bin';
 const repeats = Number(process.argv[2] ?? 3);
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const median = (numbers) => numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
 async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
@@ -89,7 +89,6 @@ async function measure(broker, rooms, adaptive) {
   const options = { prefix: 'bench.', adaptive, maxBindings: 10_000 };
   const heard = new Set();
   const confirmed = [];
-
   const open = (port, instance, lost) => {
     const events = { message: (_, payload) => heard.add(String(payload)), lost, blocked: () => {} };
     const transport = rabbitmq({ ...options, url: `amqp://127.0.0.1:${port}` });
@@ -139,7 +138,7 @@ try {
       const runs = [];
       for (let run = 0; run < repeats; run++) {
         runs.push(await measure(broker, rooms, adaptive));
-        console.log({ rooms, adaptive, ...runs.at(-1) });
+        console.log(JSON.stringify({ rooms, adaptive, ...runs.at(-1) }));
       }
       const of = (key) => Math.round(median(runs.map((run) => run[key])));
       table.push({ rooms, adaptive, confirmed: of('confirmed'), lost: of('lost'), 'back after ms': of('backAfter') });

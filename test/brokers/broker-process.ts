@@ -160,7 +160,7 @@ export class BrokerProcess {
 
   #lastLines(): string {
     try {
-      return `The end of its log:\n${readFileSync(this.#log, 'utf8').trimEnd().split('\n').slice(-15).join('\n')}`;
+      return `The end of its log:\n${readFileSync(this.#log, 'utf8').trimEnd().split('\n').slice(-60).join('\n')}`;
     } catch {
       return 'It wrote no log.';
     }

@@ -148,7 +148,11 @@ describe('a gate in front of Redis', () => {
   it('carries a client through every kind of outage', async () => {
     const url = process.env['TEST_REDIS_URL'] ?? '';
     const gate = await openGate(Number(new URL(url).port));
-    const redis = new Redis(gate.url(url), { retryStrategy: () => 20, commandTimeout: 200, maxRetriesPerRequest: null });
+    const redis = new Redis(gate.url(url), {
+      retryStrategy: () => 20,
+      commandTimeout: 200,
+      maxRetriesPerRequest: null,
+    });
     redis.on('error', () => undefined);
     expect(await redis.ping()).toBe('PONG');
     gate.blackhole();

@@ -31,7 +31,6 @@ export async function startGateway(settings: Settings, transport: Transport = tr
       json: settings.NODE_ENV === 'production',
     }),
   });
-  app.enableShutdownHooks([], { useProcessExit: true });
   const maxHttpBufferSize = Math.max(SPACIOUS, 4 * settings.MAX_MESSAGE_BYTES);
   app.useWebSocketAdapter(new BroadcastIoAdapter(app, { server: { maxHttpBufferSize } }));
   try {

@@ -21,7 +21,6 @@ export async function startWorker(settings: Environment, transport: Transport = 
       json: settings.NODE_ENV === 'production',
     }),
   });
-  app.enableShutdownHooks([], { useProcessExit: true });
   await app.listen();
   new Logger('Worker').log(`${app.get(Bus).instance} is at work`);
   return { app };

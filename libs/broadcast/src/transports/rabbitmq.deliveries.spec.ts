@@ -20,7 +20,9 @@ const fail = (cause: Error) => {
   throw cause;
 };
 
-afterEach(() => answers.splice(0));
+afterEach(() => {
+  answers.length = 0;
+});
 
 describe('deliveries', () => {
   it('are acknowledged together at the end of the turn', async () => {

@@ -1,0 +1,28 @@
+// Asks a worker to announce something in rooms: `npm run announce -- 123 "Back at noon"`. Needs a broker, since the
+// embedded transport does not leave its process.
+import { lastValueFrom } from 'rxjs';
+import { BroadcastClient, Bus, readEnvironment, transportOf } from '../dist/libs/broadcast/src/index.js';
+
+const [room, text] = process.argv.slice(2);
+const environment = readEnvironment();
+if (!room || !text) stop('npm run announce -- <room>[,<room>…] "<text>"');
+if (environment.BROADCAST_TRANSPORT === 'memory') {
+  stop('announce speaks over a broker: set BROADCAST_TRANSPORT=redis or rabbitmq, as for the gateways and workers.');
+}
+
+const bus = new Bus(transportOf(environment));
+try {
+  await bus.connect();
+  const command = { rooms: room.split(','), text };
+  console.log(await lastValueFrom(new BroadcastClient(bus).send('room.announce', command)));
+} catch (error) {
+  console.error(`${error.code ?? 'ERROR'}: ${error.message}`);
+  process.exitCode = 1;
+} finally {
+  await bus.close();
+}
+
+function stop(why) {
+  console.error(why);
+  process.exit(1);
+}

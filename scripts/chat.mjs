@@ -1,0 +1,58 @@
+// A terminal client: `npm run chat -- --user bob --port 3001`. Type a line to say it; Ctrl-C leaves.
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { io } from 'socket.io-client';
+
+const { values } = parseArgs({
+  options: {
+    url: { type: 'string' },
+    port: { type: 'string', default: '3000' },
+    room: { type: 'string', default: '123' },
+    user: { type: 'string', default: `guest-${process.pid}` },
+    say: { type: 'string' },
+    help: { type: 'boolean', short: 'h' },
+  },
+});
+if (values.help) {
+  console.log('npm run chat -- [--user bob] [--room 123] [--port 3001 | --url http://…] [--say "one line, then leave"]');
+  process.exit(0);
+}
+
+const url = values.url ?? `http://127.0.0.1:${values.port}`;
+const { room, user } = values;
+const socket = io(url, { auth: { user } });
+
+socket.onAny((event, data, meta) => {
+  const said = event === 'chat' && typeof data?.text === 'string' ? data.text : `${event} ${JSON.stringify(data)}`;
+  console.log(`${meta?.from ?? '·'}: ${said}`);
+});
+socket.on('connect_error', (error) => console.error(`${url}: ${error.message}; trying again`));
+socket.on('disconnect', (reason) => console.log(`· disconnected (${reason})`));
+socket.on('connect', async () => {
+  const joined = await ask('room:join', { room });
+  if (!joined.ok) return console.error(`· cannot join ${room}: ${joined.error.message}`);
+  console.log(`· ${user} is in room ${room} by ${url}, with ${joined.count - 1} more`);
+  if (values.say !== undefined) {
+    await say(values.say);
+    socket.close();
+  }
+});
+
+if (values.say === undefined) {
+  createInterface({ input: process.stdin })
+    .on('line', (line) => line.trim() && say(line.trim()))
+    .on('close', () => socket.close());
+}
+
+async function say(text) {
+  const said = await ask('room:send', { room, event: 'chat', data: { text } });
+  if (!said.ok) console.error(`· not sent: ${said.error.message}`);
+}
+
+async function ask(request, body) {
+  try {
+    return await socket.timeout(10_000).emitWithAck(request, body);
+  } catch (error) {
+    return { ok: false, error: { message: error.message } };
+  }
+}

@@ -1,0 +1,123 @@
+/*
+ * What has to be there before anything of this repository can run: Node, the npm packages, and for tests the two
+ * brokers. Imports nothing but Node's own modules, because it is what installs the rest.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('..', import.meta.url));
+
+const oldestNode = [20, 19];
+
+/** Ends the process with a sentence instead of a stack trace. */
+export function giveUp(sentence, code = 1) {
+  console.error(sentence);
+  process.exit(code);
+}
+
+/** Gives up on a Node that is too old. */
+export function checkNode(version = process.versions.node) {
+  const [major, minor] = version.split('.').map(Number);
+  if (major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1])) return;
+  giveUp(`Roomcast needs Node ${oldestNode.join('.')} or newer, and this is Node ${version}.`);
+}
+
+/** Brings node_modules up to what package-lock.json says; does nothing when it is. */
+export async function installPackages() {
+  const lock = join(root, 'package-lock.json');
+  const installed = join(root, 'node_modules', '.package-lock.json'); // the last thing npm writes
+  if (existsSync(installed) && (!existsSync(lock) || changedAt(installed) >= changedAt(lock))) return;
+  await step('Installing the npm packages', 'npm', [
+    existsSync(lock) ? 'ci' : 'install',
+    // Even with NODE_ENV=production: the build and the tests need them.
+    ...['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'],
+  ]);
+}
+
+/** Finds redis-server and rabbitmq-server, and installs what is missing with apt-get or Homebrew. */
+export async function installBrokers() {
+  const missing = () => ['redis-server', 'rabbitmq-server'].filter((name) => !find(name));
+  if (missing().length === 0) return;
+  const names = missing().join(' and ');
+  const byHand = 'Install them with your package manager (Debian: redis-server rabbitmq-server), then run this again.';
+  if (find('apt-get')) {
+    const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
+    if (sudo.length > 0 && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status !== 0) {
+      giveUp(`The tests need ${names}, and installing needs root: sudo apt-get install ${missing().join(' ')}`);
+    }
+    const [command, ...args] = [...sudo, 'sh', '-c', debianInstall, 'sh', ...missing()];
+    await step(`Installing ${names} with apt-get`, command, args, byHand);
+  } else if (find('brew')) {
+    const formulas = missing().map((name) => name.replace('-server', ''));
+    await step(`Installing ${names} with Homebrew`, 'brew', ['install', '--quiet', ...formulas], byHand);
+  }
+  if (missing().length > 0) giveUp(`The tests need ${missing().join(' and ')}. ${byHand}`);
+}
+
+/**
+ * Runs a command under a heading line with the time it took. Shows its output only if it fails, and then gives up.
+ *
+ * @param {string} title
+ * @param {string} command
+ * @param {string[]} args
+ * @param {string} advice what to do if it fails
+ */
+export async function step(title, command, args, advice = '') {
+  const from = performance.now();
+  process.stdout.write(`${title} … `);
+  const { code, output } = await run(command, args);
+  const seconds = ((performance.now() - from) / 1000).toFixed(1);
+  process.stdout.write(`${code === 0 ? 'done' : 'failed'} (${seconds} s)\n`);
+  if (code === 0) return;
+  process.stdout.write(`\n${output.trimEnd()}\n\n`);
+  giveUp(`Failed: ${title}. ${advice}`.trim(), code);
+}
+
+// Packages of services start them when they are installed; policy-rc.d is Debian's way to say no. One that is there
+// already (in containers) is left alone. A source that cannot be updated is no reason to stop: the install will tell.
+const debianInstall = `
+  export DEBIAN_FRONTEND=noninteractive
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' INT TERM
+    printf '#!/bin/sh\\nexit 101\\n' > "$policy" && chmod +x "$policy"
+  fi
+  apt-get update -q
+  apt-get install -q -y --no-install-recommends "$@"`;
+
+/** @returns {Promise<{ code: number; output: string }>} */
+function run(command, args) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text) => (output += text));
+    child.on('error', (error) => resolve({ code: 127, output: error.message }));
+    child.on('close', (code) => resolve({ code: code ?? 1, output }));
+  });
+}
+
+function find(name) {
+  const folders = [
+    ...(process.env.PATH ?? '').split(delimiter),
+    ...['/usr/lib/rabbitmq/bin', '/usr/bin', '/usr/sbin', '/usr/local/bin', '/usr/local/sbin'],
+    ...['/opt/homebrew/bin', '/opt/homebrew/sbin', '/home/linuxbrew/.linuxbrew/bin', '/home/linuxbrew/.linuxbrew/sbin'],
+  ];
+  return folders.map((folder) => join(folder, name)).find(executable);
+}
+
+function executable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function changedAt(path) {
+  return statSync(path).mtimeMs;
+}

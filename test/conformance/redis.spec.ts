@@ -1,0 +1,40 @@
+/*
+ * Redis against the suite: the shared one, the same behind a gate, and one of its own that may be killed.
+ */
+import { redis } from '@app/broadcast';
+import { conformance } from '@app/broadcast/testing';
+import { Redis } from 'ioredis';
+import { openGate, type Gate } from '../brokers/gate.js';
+import { startRedis, type RedisProcess } from '../brokers/redis.js';
+
+const url = process.env['TEST_REDIS_URL']!;
+const gates: Gate[] = [];
+let mortal: RedisProcess | undefined;
+let observer: Redis;
+
+beforeAll(() => {
+  observer = new Redis(url);
+});
+
+afterAll(async () => {
+  observer.disconnect();
+  await Promise.all([...gates.map((gate) => gate.close()), mortal?.stop()]);
+});
+
+conformance(
+  'redis',
+  { network: true, redelivers: false },
+  {
+    transport: (prefix) => redis({ url, prefix }),
+    gated: async (prefix) => {
+      const gate = await openGate(Number(new URL(url).port));
+      gates.push(gate);
+      return { gate, transport: redis({ url: gate.url(url), prefix }) };
+    },
+    mortal: async (prefix) => {
+      mortal ??= await startRedis();
+      return { broker: mortal, transport: redis({ url: mortal.url, prefix }) };
+    },
+    leftovers: async (prefix) => (await observer.pubsub('CHANNELS', `${prefix}*`)) as string[],
+  },
+);
