@@ -14,7 +14,9 @@ const { values } = parseArgs({
   },
 });
 if (values.help) {
-  console.log('npm run chat -- [--user bob] [--room 123] [--port 3001 | --url http://…] [--say "one line, then leave"]');
+  console.log(
+    'npm run chat -- [--user bob] [--room 123] [--port 3001 | --url http://…] [--say "one line, then leave"]',
+  );
   process.exit(0);
 }
 

@@ -29,11 +29,13 @@ export async function installPackages() {
   const lock = join(root, 'package-lock.json');
   const installed = join(root, 'node_modules', '.package-lock.json'); // the last thing npm writes
   if (existsSync(installed) && (!existsSync(lock) || changedAt(installed) >= changedAt(lock))) return;
-  await step('Installing the npm packages', 'npm', [
-    existsSync(lock) ? 'ci' : 'install',
-    // Even with NODE_ENV=production: the build and the tests need them.
-    ...['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'],
-  ]);
+  // Development packages even with NODE_ENV=production: the build and the tests need them.
+  const options = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  // `npm ci` refuses a lock that does not name the binaries of every platform, which is what npm writes where the
+  // registry lacks some of them ("Missing: @swc/core-darwin-arm64@ from lock file"). `npm install` takes it as it is.
+  const exact = existsSync(lock) && (await attempt('Installing the npm packages', 'npm', ['ci', ...options]));
+  if (exact && exact.code === 0) return;
+  await step('Installing the npm packages with npm install', 'npm', ['install', '--no-save', ...options]);
 }
 
 /** Finds redis-server and rabbitmq-server, and installs what is missing with apt-get or Homebrew. */
@@ -65,14 +67,19 @@ export async function installBrokers() {
  * @param {string} advice what to do if it fails
  */
 export async function step(title, command, args, advice = '') {
+  const { code, output } = await attempt(title, command, args);
+  if (code === 0) return;
+  console.log(`\n${output.trim()}\n`);
+  giveUp(`Failed: ${title}. ${advice}`.trim(), code);
+}
+
+async function attempt(title, command, args) {
   const from = performance.now();
   process.stdout.write(`${title} … `);
-  const { code, output } = await run(command, args);
+  const result = await run(command, args);
   const seconds = ((performance.now() - from) / 1000).toFixed(1);
-  process.stdout.write(`${code === 0 ? 'done' : 'failed'} (${seconds} s)\n`);
-  if (code === 0) return;
-  process.stdout.write(`\n${output.trimEnd()}\n\n`);
-  giveUp(`Failed: ${title}. ${advice}`.trim(), code);
+  console.log(`${result.code === 0 ? 'done' : 'failed'} (${seconds} s)`);
+  return result;
 }
 
 // Packages of services start them when they are installed; policy-rc.d is Debian's way to say no. One that is there

@@ -51,7 +51,8 @@ function startProcesses() {
     run('worker-1', 'worker'),
     ...ports.map((port, index) => run(`gateway-${index + 1}`, 'gateway', { PORT: String(port) })),
   ];
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => children.forEach((child) => child.kill('SIGTERM')));
+  for (const signal of ['SIGINT', 'SIGTERM'])
+    process.on(signal, () => children.forEach((child) => child.kill('SIGTERM')));
   children.forEach((child) =>
     child.on('exit', (code) => {
       process.exitCode ||= code ?? 0;
@@ -121,12 +122,19 @@ function expectOk(answer) {
 function build() {
   if (newest(['apps', 'libs', 'package.json', 'tsconfig.json']) < mtime('dist/apps/worker/src/main.js')) return;
   step('building');
-  const { status, stdout, stderr } = spawnSync('npm', ['run', 'build'], { encoding: 'utf8', shell: process.platform === 'win32' });
+  const { status, stdout, stderr } = spawnSync('npm', ['run', 'build'], {
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+  });
   if (status !== 0) stop(`The build failed:\n${stdout}${stderr}`);
 }
 
 function newest(paths) {
-  return Math.max(...paths.map((path) => (statSync(path).isDirectory() ? newest(readdirSync(path).map((name) => join(path, name))) : mtime(path))));
+  return Math.max(
+    ...paths.map((path) =>
+      statSync(path).isDirectory() ? newest(readdirSync(path).map((name) => join(path, name))) : mtime(path),
+    ),
+  );
 }
 
 function mtime(path) {

@@ -41,14 +41,21 @@ export async function startGateway(settings: Settings, transport: Transport = tr
   }
   const url = addressOf(await app.getUrl());
   new Logger('Gateway').log(`${app.get(Bus).instance} listens on ${url}`);
-  app.get(BroadcastClient).emit('gateway.started', { url }).subscribe({ error: () => undefined });
+  app
+    .get(BroadcastClient)
+    .emit('gateway.started', { url })
+    .subscribe({ error: () => undefined });
   return { app, url };
 }
 
 function explain(error: unknown, { PORT, HOST }: Settings): unknown {
   const { code } = error as NodeJS.ErrnoException;
   const what =
-    code === 'EADDRINUSE' ? 'is in use: stop what uses it, or choose another' : code === 'EACCES' ? 'is not allowed' : '';
+    code === 'EADDRINUSE'
+      ? 'is in use: stop what uses it, or choose another'
+      : code === 'EACCES'
+        ? 'is not allowed'
+        : '';
   return what ? new BroadcastError('BAD_REQUEST', `PORT: ${PORT} on ${HOST} ${what}.`, { cause: error }) : error;
 }
 

@@ -24,7 +24,8 @@ export class AnnouncementsController {
   @MessagePattern('room.announce', BROADCAST_TRANSPORT)
   async announce(@Payload() command: unknown) {
     const { success, data } = announcement.safeParse(command);
-    if (!success) throw new RpcException({ code: 'BAD_REQUEST', message: 'expected { rooms: string[], text: string }' });
+    if (!success)
+      throw new RpcException({ code: 'BAD_REQUEST', message: 'expected { rooms: string[], text: string }' });
     try {
       const { id } = await this.#rooms.to(data.rooms).from('worker').emit('announcement', { text: data.text });
       this.#logger.log(`announced in ${data.rooms.length} room(s)`);

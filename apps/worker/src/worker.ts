@@ -12,7 +12,10 @@ export interface Worker {
 }
 
 /** @param transport share one `memory()` between the gateways and workers of a process that are to hear each other */
-export async function startWorker(settings: Environment, transport: Transport = transportOf(settings)): Promise<Worker> {
+export async function startWorker(
+  settings: Environment,
+  transport: Transport = transportOf(settings),
+): Promise<Worker> {
   const app = await NestFactory.createMicroservice<AsyncMicroserviceOptions>(WorkerModule.with(settings, transport), {
     inject: [Bus],
     useFactory: (bus: Bus) => ({ strategy: new BroadcastServer(bus) }),

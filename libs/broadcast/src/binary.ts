@@ -57,7 +57,7 @@ export function decodeBinary(payload: Buffer): { header: unknown; args: Buffer; 
     if (!Array.isArray(JSON.parse(args.toString()))) throw new RangeError('the arguments are not an array');
     return { header, args, frames };
   } catch (cause) {
-    throw new BroadcastError('UNREADABLE', 'a binary message is not in the documented layout', { cause });
+    throw new BroadcastError('UNREADABLE', 'it is not in the documented binary layout', { cause });
   }
 }
 
@@ -66,7 +66,7 @@ export function restore(value: unknown, frames: readonly Buffer[]): unknown {
   if (value === null || typeof value !== 'object') return value;
   if (isPlaceholder(value)) {
     const frame = frames[value.num];
-    if (!frame) throw new BroadcastError('UNREADABLE', `a binary message lacks attachment ${value.num}`);
+    if (!frame) throw new BroadcastError('UNREADABLE', `it lacks attachment ${value.num}`);
     return frameBody(frame);
   }
   if (Array.isArray(value)) return value.map((item) => restore(item, frames));
@@ -108,7 +108,7 @@ export function frameBody(frame: Buffer): Buffer {
 
 function splitFrames(bytes: Buffer): Buffer[] {
   const frames: Buffer[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const { end } = measure(bytes, at);
     frames.push(bytes.subarray(at, end));
     at = end;
@@ -148,9 +148,7 @@ function isBytes(value: object): value is ArrayBuffer | ArrayBufferView {
 }
 
 function toBuffer(value: ArrayBuffer | ArrayBufferView): Buffer {
-  return ArrayBuffer.isView(value)
-    ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-    : Buffer.from(value);
+  return ArrayBuffer.isView(value) ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : Buffer.from(value);
 }
 
 function isPlaceholder(value: object): value is Placeholder {

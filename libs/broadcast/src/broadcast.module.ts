@@ -47,7 +47,9 @@ class BusLifecycle implements OnModuleInit, OnApplicationShutdown {
   async onModuleInit(): Promise<void> {
     const { name } = this.#bus.transport;
     this.#bus.on('error', (error) => this.#logger.error(`${error.message} [${error.code}]`));
-    this.#bus.on('blocked', (on) => this.#logger.warn(on ? `${name} takes no messages` : `${name} takes messages again`));
+    this.#bus.on('blocked', (on) =>
+      this.#logger.warn(on ? `${name} takes no messages` : `${name} takes messages again`),
+    );
     this.#bus.on('state', (state) => {
       if (state === 'up') this.#logger.log(`${name} is up: ${this.#bus.wanted} channel(s) acknowledged`);
     });

@@ -218,7 +218,9 @@ export class Bus extends EventEmitter<BusEvents> {
       if (!toldOutage) {
         toldOutage = true;
         this.counts.outages++;
-        this.#tell(new BroadcastError('LINK_LOST', `${this.transport.name}: ${cause.message}; reconnecting`, { cause }));
+        this.#tell(
+          new BroadcastError('LINK_LOST', `${this.transport.name}: ${cause.message}; reconnecting`, { cause }),
+        );
       }
       if (lived >= STABLE) attempt = 0;
       await pause(backoff(attempt++, this.#backoff), this.#closing.signal);
@@ -247,7 +249,8 @@ export class Bus extends EventEmitter<BusEvents> {
       this.#lost = undefined;
       ending.abort();
       this.#down();
-      if (link) await deadline(link.close(), this.#callTimeout, 'closing the link').catch((e: unknown) => this.#warn(e));
+      if (link)
+        await deadline(link.close(), this.#callTimeout, 'closing the link').catch((e: unknown) => this.#warn(e));
     }
   }
 
@@ -336,8 +339,10 @@ async function rejectWith(lost: Promise<Error>): Promise<never> {
 }
 
 function asBroadcastError(thrown: unknown, channel: Channel): BroadcastError {
-  if (thrown instanceof BroadcastError) return thrown;
   const cause = toError(thrown);
+  if (cause instanceof BroadcastError) {
+    return new BroadcastError(cause.code, `a message on ${channel} was dropped: ${cause.message}`, { cause });
+  }
   return new BroadcastError('LISTENER_FAILED', `a listener of ${channel} threw: ${cause.message}`, { cause });
 }
 

@@ -170,7 +170,7 @@ function parse(json: string): unknown {
   try {
     return JSON.parse(json);
   } catch (cause) {
-    throw new BroadcastError('UNREADABLE', 'expected JSON', { cause });
+    throw new BroadcastError('UNREADABLE', 'it is not JSON', { cause });
   }
 }
 
@@ -192,19 +192,20 @@ function checkArgs({ kind }: Header, args: unknown): void {
 
 const FIELDS = new Map<string, (value: unknown) => boolean>(
   Object.entries({
-  v: (value: unknown) => value === 1,
-  id: isString,
-  room: isString,
-  rooms: isStrings,
-  kind: isString,
-  nsp: isString,
-  from: isString,
-  at: (value: unknown) => typeof value === 'number' && Number.isFinite(value),
-  origin: isString,
-  except: isStrings,
-  flags: isObject,
-  raw: (value: unknown) => value === 1,
-}));
+    v: (value: unknown) => value === 1,
+    id: isString,
+    room: isString,
+    rooms: isStrings,
+    kind: isString,
+    nsp: isString,
+    from: isString,
+    at: (value: unknown) => typeof value === 'number' && Number.isFinite(value),
+    origin: isString,
+    except: isStrings,
+    flags: isObject,
+    raw: (value: unknown) => value === 1,
+  }),
+);
 
 function checkHeader(header: unknown): Header {
   if (!isObject(header) || header['v'] !== 1) throw unreadable('expected a header with "v":1');
@@ -229,5 +230,5 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function unreadable(why: string): BroadcastError {
-  return new BroadcastError('UNREADABLE', `a message is not in a known format: ${why}`);
+  return new BroadcastError('UNREADABLE', `it is not in a known format: ${why}`);
 }

@@ -15,11 +15,17 @@ const schema = z
     NODE_ENV: z.string().optional(),
     PORT: integer('a port from 0 to 65535', 0, 65_535).default(3_000),
     HOST: z.string().default('0.0.0.0'),
-    INSTANCE_ID: z.string().regex(/^[\w.-]{1,64}$/, '1 to 64 of A-Z a-z 0-9 _ . -').optional(),
+    INSTANCE_ID: z
+      .string()
+      .regex(/^[\w.-]{1,64}$/, '1 to 64 of A-Z a-z 0-9 _ . -')
+      .optional(),
     BROADCAST_TRANSPORT: z.enum(names(), `one of ${names().join(', ')}`).default('memory'),
     REDIS_URL: url(['redis:', 'rediss:']).optional(),
     RABBITMQ_URL: url(['amqp:', 'amqps:']).optional(),
-    BROADCAST_PREFIX: z.string().regex(/^[\w:.-]{0,64}$/, 'at most 64 of A-Z a-z 0-9 _ : . -').default(''),
+    BROADCAST_PREFIX: z
+      .string()
+      .regex(/^[\w:.-]{0,64}$/, 'at most 64 of A-Z a-z 0-9 _ : . -')
+      .default(''),
     AUTH_ANONYMOUS: boolean().optional(),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
     SHUTDOWN_GRACE: duration().default(25_000),
@@ -57,7 +63,10 @@ export function transportOf(environment: Environment): Transport {
 /** The environment as it may be shown: without the passwords in it. */
 export function withoutSecrets(environment: Environment): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(environment).map(([key, value]) => [key, key.endsWith('_URL') ? hidePassword(String(value)) : value]),
+    Object.entries(environment).map(([key, value]) => [
+      key,
+      key.endsWith('_URL') ? hidePassword(String(value)) : value,
+    ]),
   );
 }
 

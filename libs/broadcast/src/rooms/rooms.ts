@@ -130,7 +130,10 @@ function check(rooms: readonly string[], event: string): void {
   }
   if (typeof event !== 'string' || event === '' || isReservedEvent(event)) {
     const got = JSON.stringify(event);
-    throw new BroadcastError('BAD_REQUEST', `the event name ${got} cannot be sent: choose one Socket.IO does not reserve`);
+    throw new BroadcastError(
+      'BAD_REQUEST',
+      `the event name ${got} cannot be sent: choose one Socket.IO does not reserve`,
+    );
   }
 }
 

@@ -6,7 +6,11 @@ import type { Subscription } from '../subscriptions.js';
 import type { Channel } from '../transport.js';
 
 /** Resolves as soon as `condition` holds. Rejects after `timeout` ms, saying what did not become true. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>, timeout = 15_000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeout = 15_000,
+): Promise<void> {
   const end = Date.now() + timeout;
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`not within ${timeout} ms: ${what}`);

@@ -98,7 +98,8 @@ export function conformance(name: string, features: Features, set: ConformanceSe
     afterEach(async () => {
       await Promise.all(open.splice(0).map((bus) => bus.close()));
       expect(rejections.splice(0)).toEqual([]);
-      if (set.leftovers) await until('nothing is left at the broker', async () => (await set.leftovers!(prefix)).length === 0);
+      if (set.leftovers)
+        await until('nothing is left at the broker', async () => (await set.leftovers!(prefix)).length === 0);
     });
     afterAll(() => process.off('unhandledRejection', onRejection));
 
@@ -172,7 +173,9 @@ export function conformance(name: string, features: Features, set: ConformanceSe
       const heard = await Promise.all((await Promise.all([bus(), bus()])).map((each) => listen(each, 'room:a')));
       const count = 1_000;
       await Promise.all(
-        speakers.map((speaker, s) => Promise.all(Array.from({ length: count }, (_, i) => say(speaker, 'room:a', `${s}:${i}`)))),
+        speakers.map((speaker, s) =>
+          Promise.all(Array.from({ length: count }, (_, i) => say(speaker, 'room:a', `${s}:${i}`))),
+        ),
       );
       await until('all arrive', () => heard.every(({ messages }) => messages.length >= 2 * count));
       for (const { messages } of heard) {
@@ -234,7 +237,11 @@ export function conformance(name: string, features: Features, set: ConformanceSe
       const [speaker, hearer] = await Promise.all([bus(), bus()]);
       const heard: Buffer[] = [];
       await hearer.subscribe('room:a', (payload) => heard.push(Buffer.from(payload))).ready();
-      const payloads = [Buffer.from(Array.from({ length: 256 }, (_, i) => i)), Buffer.alloc(0), randomBytes(1024 * 1024)];
+      const payloads = [
+        Buffer.from(Array.from({ length: 256 }, (_, i) => i)),
+        Buffer.alloc(0),
+        randomBytes(1024 * 1024),
+      ];
       for (const payload of payloads) await speaker.publish('room:a', payload);
       await until('all arrive', () => heard.length === payloads.length);
       expect(heard.every((each, i) => each.equals(payloads[i]!))).toBe(true);
@@ -243,7 +250,8 @@ export function conformance(name: string, features: Features, set: ConformanceSe
     it('reaches every instance, or one, by the control channels', async () => {
       const buses = await Promise.all(['i-1', 'i-2', 'i-3'].map((instance) => bus({ instance })));
       const heard: string[] = [];
-      for (const each of buses) each.control.on('test', ({ args }) => heard.push(`${each.instance} ${args.toString()}`));
+      for (const each of buses)
+        each.control.on('test', ({ args }) => heard.push(`${each.instance} ${args.toString()}`));
       await buses[0]!.control.send('all', { kind: 'test' }, ['hello']);
       await until('three hear it', () => heard.length === 3);
       expect(heard.splice(0).sort()).toEqual(['i-1 ["hello"]', 'i-2 ["hello"]', 'i-3 ["hello"]']);
@@ -448,17 +456,20 @@ export function conformance(name: string, features: Features, set: ConformanceSe
         expect(errors).toEqual(['LINK_LOST']);
       });
 
-      it.each(['refuse', 'blackhole', 'pass'] as const)('closes in a bounded time while the gate is at %s', async (mode) => {
-        const { gate, gated } = await behindGate();
-        await listen(gated, 'room:a');
-        gate[mode]();
-        if (mode === 'refuse') await until('the outage is noticed', () => gated.state === 'down');
-        const began = Date.now();
-        await gated.close();
-        expect(Date.now() - began).toBeLessThan(5_000);
-        gate.pass();
-        await until('no connection stays', () => gate.connections === 0);
-      });
+      it.each(['refuse', 'blackhole', 'pass'] as const)(
+        'closes in a bounded time while the gate is at %s',
+        async (mode) => {
+          const { gate, gated } = await behindGate();
+          await listen(gated, 'room:a');
+          gate[mode]();
+          if (mode === 'refuse') await until('the outage is noticed', () => gated.state === 'down');
+          const began = Date.now();
+          await gated.close();
+          expect(Date.now() - began).toBeLessThan(5_000);
+          gate.pass();
+          await until('no connection stays', () => gate.connections === 0);
+        },
+      );
 
       it('closes in a bounded time while it is connecting into a black hole', async () => {
         const { transport: gatedTransport, gate } = await set.gated!(prefix);

@@ -1,5 +1,10 @@
 /*
  * For authors of transports: the suite that every transport has to pass.
  */
-export { conformance, type ConformanceBroker, type ConformanceGate, type ConformanceSetup } from './conformance.suite.js';
+export {
+  conformance,
+  type ConformanceBroker,
+  type ConformanceGate,
+  type ConformanceSetup,
+} from './conformance.suite.js';
 export { collect, until } from './conditions.js';

@@ -1,0 +1,126 @@
+/*
+ * The apps as an operator runs them: processes of the built files, told everything by their environment.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { io, type Socket } from 'socket.io-client';
+import { until } from '@app/broadcast/testing';
+
+export interface Running {
+  readonly child: ChildProcess;
+  /** What it has printed so far, on both streams. */
+  output(): string;
+  /** Sends a signal and resolves with the exit code. */
+  end(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+export interface RunningGateway extends Running {
+  readonly url: string;
+  ready(): Promise<{ status: number; body: Ready }>;
+}
+
+export interface Ready {
+  status: string;
+  instance: string;
+  draining: boolean;
+  broker: { transport: string; state: string; outages: number };
+}
+
+const running = new Set<ChildProcess>();
+
+/** For `afterAll`: nothing stays behind, whatever a case did. */
+export function endAll(): void {
+  for (const child of running) child.kill('SIGKILL');
+}
+
+export function runNode(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Running {
+  const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], NODE_ENV: 'test', NO_COLOR: '1', ...environment };
+  const child = spawn(process.execPath, ['--unhandled-rejections=strict', ...args], { env });
+  running.add(child);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const exited = once(child, 'exit').then(([code]) => {
+    running.delete(child);
+    return code as number | null;
+  });
+  return {
+    child,
+    output: () => output,
+    end: async (signal) => {
+      if (signal) child.kill(signal);
+      return exited;
+    },
+  };
+}
+
+/** Starts a gateway on a free port and waits until it listens. */
+export async function runGateway(environment: NodeJS.ProcessEnv): Promise<RunningGateway> {
+  const gateway = runNode(['dist/apps/gateway/src/main.js'], { PORT: '0', HOST: '127.0.0.1', ...environment });
+  const address = () => /listens on (http:\S+)/.exec(gateway.output())?.[1];
+  await until(
+    'the gateway listens',
+    () => {
+      if (gateway.child.exitCode !== null) throw new Error(`the gateway ended:\n${gateway.output()}`);
+      return address() !== undefined;
+    },
+    20_000,
+  );
+  const url = address()!;
+  const ready = async () => {
+    const response = await fetch(`${url}/health/ready`);
+    return { status: response.status, body: (await response.json()) as Ready };
+  };
+  return { ...gateway, url, ready };
+}
+
+export interface Answer {
+  ok: boolean;
+  count?: number;
+  id?: string;
+  error?: { code: string; message: string; retryAfter?: number };
+}
+
+export interface Heard {
+  event: string;
+  data: unknown;
+  meta?: { room: string; id?: string; at: number; from?: string };
+}
+
+/** A real client that remembers everything it hears. */
+export class Client {
+  readonly socket: Socket;
+  readonly heard: Heard[] = [];
+
+  constructor(url: string, user?: string, options: object = {}) {
+    this.socket = io(url, {
+      auth: user === undefined ? {} : { user },
+      forceNew: true,
+      reconnectionDelayMax: 500,
+      ...options,
+    });
+    this.socket.onAny((event: string, data: unknown, meta: Heard['meta']) => this.heard.push({ event, data, meta }));
+  }
+
+  ask(request: string, ...args: unknown[]): Promise<Answer> {
+    return this.socket.timeout(15_000).emitWithAck(request, ...args) as Promise<Answer>;
+  }
+
+  async join(room: string): Promise<this> {
+    const answer = await this.ask('room:join', { room });
+    if (!answer.ok) throw new Error(answer.error?.message);
+    return this;
+  }
+
+  say(room: string, data: unknown, id?: string): Promise<Answer> {
+    return this.ask('room:send', { room, event: 'chat', data, id });
+  }
+
+  /** The content of the chat messages heard so far, in order. */
+  get chats(): unknown[] {
+    return this.heard.filter(({ event }) => event === 'chat').map(({ data }) => data);
+  }
+
+  close(): void {
+    this.socket.disconnect();
+  }
+}

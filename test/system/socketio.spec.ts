@@ -1,0 +1,235 @@
+/*
+ * Plain Socket.IO servers on one bus: what `io` does on one instance reaches the sockets of the others. Three servers
+ * in this process, real clients, over each transport.
+ */
+import { BroadcastAdapter, Bus, createAdapter, memory, rabbitmq, redis, Rooms, type Transport } from '@app/broadcast';
+import { until } from '@app/broadcast/testing';
+import { randomBytes } from 'node:crypto';
+import { createServer, type Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Server, type Socket as ServerSocket } from 'socket.io';
+import { io, type Socket } from 'socket.io-client';
+
+interface Instance {
+  bus: Bus;
+  server: Server;
+  http: HttpServer;
+  adapter: BroadcastAdapter;
+  /** The socket of the one client that is connected to this instance. */
+  socket: ServerSocket;
+  client: Socket;
+  heard: unknown[][];
+}
+
+const transports: [string, (prefix: string) => () => Transport][] = [
+  [
+    'memory',
+    () => {
+      const shared = memory();
+      return () => shared;
+    },
+  ],
+  ['redis', (prefix) => () => redis({ url: process.env['TEST_REDIS_URL'], prefix })],
+  ['rabbitmq', (prefix) => () => rabbitmq({ url: process.env['TEST_RABBITMQ_URL'], prefix })],
+];
+
+describe.each(transports)('three Socket.IO servers over %s', (_name, prepare) => {
+  let instances: [Instance, Instance, Instance];
+
+  beforeEach(async () => {
+    const transport = prepare(`s${randomBytes(4).toString('hex')}.`);
+    instances = (await Promise.all(['a', 'b', 'c'].map((id) => openInstance(transport(), id)))) as typeof instances;
+    await until('all know each other', async () => {
+      const counts = await Promise.all(instances.map(({ adapter }) => adapter.serverCount()));
+      return counts.every((count) => count === 3);
+    });
+  });
+
+  afterEach(async () => {
+    for (const { client } of instances) client.disconnect();
+    await Promise.all(instances.map(({ server }) => server.close()));
+    await Promise.all(instances.map(({ bus }) => bus.close()));
+  });
+
+  /** Emits a last message to everyone and waits for it: whatever was to arrive before it has arrived. */
+  async function settle(): Promise<void> {
+    instances[0].server.emit('settled');
+    await until('the last message arrives', () =>
+      instances.every(({ heard }) => heard.some(([event]) => event === 'settled')),
+    );
+    for (const { heard } of instances)
+      heard.splice(
+        heard.findIndex(([event]) => event === 'settled'),
+        1,
+      );
+  }
+
+  function heard(): unknown[][][] {
+    return instances.map((instance) => instance.heard);
+  }
+
+  it('emit to everyone, to a room, to several rooms once per socket, and except some', async () => {
+    const [a, b, c] = instances;
+    await Promise.all([a.socket.join('r1'), b.socket.join(['r1', 'r2']), c.socket.join('r2')]);
+    a.server.emit('all', 1);
+    await settle();
+    expect(heard()).toEqual([[['all', 1]], [['all', 1]], [['all', 1]]]);
+    heard().forEach((list) => list.splice(0));
+
+    b.server.to('r1').emit('one', { x: 1 }, 'two');
+    a.server.to('r1').to('r2').emit('both');
+    c.server.to('r1').except('r2').emit('except');
+    await settle();
+    const one = ['one', { x: 1 }, 'two'];
+    expect(heard().map((list) => list.map((each) => JSON.stringify(each)).sort())).toEqual(
+      [[one, ['both'], ['except']], [one, ['both']], [['both']]].map((list) =>
+        list.map((each) => JSON.stringify(each)).sort(),
+      ),
+    );
+  });
+
+  it('emit to one socket by its id, wherever it is, and not to the sender of a broadcast', async () => {
+    const [a, b, c] = instances;
+    a.server.to(c.socket.id).emit('private');
+    b.socket.broadcast.emit('not to b');
+    await settle();
+    expect(heard()).toEqual([[['not to b']], [], expect.arrayContaining([['private'], ['not to b']])]);
+  });
+
+  it('keep namespaces apart, though their rooms have the same name', async () => {
+    const [a, b] = instances;
+    const others = instances.map(({ client }) => client.io.socket('/other', {}));
+    const inOther: unknown[] = [];
+    for (const { server } of instances) server.of('/other').on('connection', (socket) => void socket.join('r'));
+    others.forEach((socket) => socket.connect().onAny((...args) => inOther.push(args)));
+    await until(
+      'all are in',
+      async () =>
+        (await a.server.of('/other').adapter.serverCount()) === 3 && others.every(({ connected }) => connected),
+    );
+    await Promise.all(instances.map(({ socket }) => socket.join('r')));
+    await until('the room is heard', () => instances.every(({ adapter }) => adapter.isHeard('r')));
+    a.server.of('/other').to('r').emit('other', 1);
+    b.server.to('r').emit('main', 2);
+    await settle();
+    await until('the other namespace hears', () => inOther.length === 3);
+    expect(inOther).toEqual([
+      ['other', 1],
+      ['other', 1],
+      ['other', 1],
+    ]);
+    expect(heard()).toEqual([[['main', 2]], [['main', 2]], [['main', 2]]]);
+  });
+
+  it('carry bytes as Buffers', async () => {
+    const [a] = instances;
+    a.server.emit('bytes', Buffer.from([1, 2]), { deep: [Buffer.from('x')] }, new Uint8Array([3]));
+    await settle();
+    const expected = ['bytes', Buffer.from([1, 2]), { deep: [Buffer.from('x')] }, Buffer.from([3])];
+    expect(heard()).toEqual([[expected], [expected], [expected]]);
+  });
+
+  it('mean it when a join is awaited: an emit on another instance reaches the socket, 200 times of 200', async () => {
+    const [a, b] = instances;
+    for (let i = 0; i < 200; i++) {
+      await a.socket.join(`join-${i}`);
+      b.server.to(`join-${i}`).emit('joined', i);
+    }
+    await until('all arrive', () => a.heard.length === 200);
+    expect(a.heard.map(([, i]) => i)).toEqual(Array.from({ length: 200 }, (_, i) => i));
+  });
+
+  it('serve local sockets in the same turn, and never the others with volatile-local mixed up', async () => {
+    const [a] = instances;
+    const written: string[] = [];
+    const write = a.socket.conn.write.bind(a.socket.conn);
+    a.socket.conn.write = ((data: string, ...rest: []) => {
+      written.push(data);
+      return write(data, ...rest);
+    }) as typeof a.socket.conn.write;
+    a.server.emit('now');
+    expect(written).toEqual(['2["now"]']);
+    a.server.local.emit('here only');
+    await settle();
+    expect(heard()).toEqual([[['now'], ['here only']], [['now']], [['now']]]);
+  });
+
+  it('ask each other: acknowledgements, sockets, joins, leaves, disconnects, server-side events', async () => {
+    const [a, b, c] = instances;
+    for (const { client, bus } of instances)
+      client.on('ask', (answer: (value: unknown) => void) => answer(bus.instance));
+    const answers = (await a.server.timeout(5_000).emitWithAck('ask')) as string[];
+    expect(answers.sort()).toEqual(instances.map(({ bus }) => bus.instance).sort());
+
+    const sockets = await a.server.fetchSockets();
+    expect(sockets.map(({ id }) => id).sort()).toEqual(instances.map(({ socket }) => socket.id).sort());
+
+    a.server.in(b.socket.id).socketsJoin('made');
+    await until('b has joined', () => b.socket.rooms.has('made'));
+    a.server.in('made').socketsLeave('made');
+    await until('b has left', () => !b.socket.rooms.has('made'));
+    a.server.in(c.socket.id).disconnectSockets();
+    await until('c is gone', () => !c.client.connected);
+
+    for (const { server, bus } of [b, c])
+      server.on('question', (answer: (value: string) => void) => answer(bus.instance));
+    const replies = (await a.server.serverSideEmitWithAck('question')) as string[];
+    expect(replies.sort()).toEqual([b.bus.instance, c.bus.instance].sort());
+  });
+
+  it('let listeners of outgoing packets see the values, without changing what is sent', async () => {
+    const [a, b] = instances;
+    const seen: unknown[][] = [];
+    b.socket.onAnyOutgoing((...args: unknown[]) => seen.push(args));
+    a.server.emit('seen', { x: Buffer.from('y') });
+    await new Rooms(a.bus).publish({ room: 'q', event: 'unheard' });
+    await settle();
+    expect(seen[0]).toEqual(['seen', { x: Buffer.from('y') }]);
+    expect(b.heard).toEqual([['seen', { x: Buffer.from('y') }]]);
+  });
+
+  it('hear Rooms speak from a process without sockets: with meta, to several rooms once, in a namespace', async () => {
+    const [a, b] = instances;
+    await Promise.all([a.socket.join('r1'), b.socket.join(['r1', 'r2'])]);
+    const speaker = new Rooms(a.bus);
+    const { id } = await speaker.to('r1').to('r2').from('cron').emit('news', { n: 1 });
+    await speaker.to(Array.from({ length: 20 }, (_, i) => `r${i}`)).emit('many');
+    await settle();
+    const meta = { room: 'r1', id, at: expect.any(Number) as number, from: 'cron' };
+    for (const { heard } of [a, b]) {
+      expect(heard[0]).toEqual(['news', { n: 1 }, meta]);
+      expect(heard.slice(1)).toEqual([['many', null, expect.objectContaining({ room: 'r1' })]]);
+    }
+    expect(instances[2].heard).toEqual([]);
+  });
+
+  it('count the sockets of a room on all of them', async () => {
+    const [a, b, c] = instances;
+    await Promise.all([a.socket.join('n'), b.socket.join('n')]);
+    expect(
+      await Promise.all([c.adapter.countSockets('n'), a.adapter.countSockets('n'), c.adapter.countSockets('none')]),
+    ).toEqual([2, 2, 0]);
+    await b.server.close();
+    await until('b is forgotten', async () => (await c.adapter.countSockets('n')) === 1);
+  });
+});
+
+async function openInstance(transport: Transport, id: string): Promise<Instance> {
+  const bus = new Bus(transport, { instance: `${id}-${randomBytes(3).toString('hex')}` });
+  await bus.connect(15_000);
+  const http = createServer();
+  const server = new Server(http, { adapter: createAdapter(bus) as never });
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const connected = new Promise<ServerSocket>((resolve) => server.once('connection', resolve));
+  const client = io(`http://127.0.0.1:${(http.address() as AddressInfo).port}`, {
+    forceNew: true,
+    reconnection: false,
+  });
+  const heard: unknown[][] = [];
+  client.onAny((...args: unknown[]) => {
+    if (typeof args.at(-1) !== 'function') heard.push(args);
+  });
+  const socket = await connected;
+  await until('the client is connected', () => client.connected);
+  return { bus, server, http, client, socket, heard, adapter: server.of('/').adapter as BroadcastAdapter };
+}
