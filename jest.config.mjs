@@ -45,6 +45,8 @@ export default {
       globalTeardown: '<rootDir>/test/brokers/teardown.ts',
     },
   ],
+  // Conditions are waited for, each with a bound of its own that says what did not come true.
+  testTimeout: 30_000,
   coverageProvider: 'v8',
   collectCoverageFrom: ['{apps,libs}/**/src/**/*.ts', '!**/*.spec.ts', '!**/main.ts', '!**/index.ts'],
 };

@@ -206,9 +206,10 @@ export async function freePort(): Promise<number> {
  * a broker that is started by a test that is being interrupted.
  */
 function watchdog(folder: string): ChildProcess {
+  // No "--" after "kill -9": Debian's sh takes it for a pid, and everything lives on.
   const script = `
     while read -r line; do pids=$line; done
-    for pid in $pids; do kill -9 -- "-$pid"; done
+    for pid in $pids; do kill -9 "-$pid"; done
     [ -z "$pids" ] || sleep 1
     rm -rf -- "$1"`;
   const child = spawn('/bin/sh', ['-c', script, 'watchdog', folder], {

@@ -101,7 +101,7 @@ describe.each(transports)('three Socket.IO servers over %s', (_name, prepare) =>
     const others = instances.map(({ client }) => client.io.socket('/other', {}));
     const inOther: unknown[] = [];
     for (const { server } of instances) server.of('/other').on('connection', (socket) => void socket.join('r'));
-    others.forEach((socket) => socket.connect().onAny((...args) => inOther.push(args)));
+    others.forEach((socket) => socket.onAny((...args) => inOther.push(args)));
     await until(
       'all are in',
       async () =>

@@ -16,19 +16,24 @@ const TEXT_OPCODE = 1;
 const BINARY_OPCODE = 2;
 const PREFIX_BYTES = 5;
 const ARRAY_START = 0x5b;
+const ARRAY_END = 0x5d;
 
 interface Placeholder {
   _placeholder: true;
   num: number;
 }
 
-/** Whether there are bytes anywhere in it: a `Buffer`, a typed array or an `ArrayBuffer`. */
-export function hasBinary(value: unknown): boolean {
+/**
+ * Whether there are bytes anywhere in it: a `Buffer`, a typed array or an `ArrayBuffer`.
+ *
+ * @param own whether to ask its own `toJSON`; once is what `JSON.stringify` does
+ */
+export function hasBinary(value: unknown, own = true): boolean {
   if (value === null || typeof value !== 'object') return false;
   if (isBytes(value)) return true;
-  if (Array.isArray(value)) return value.some(hasBinary);
-  if ('toJSON' in value && typeof value.toJSON === 'function') return hasBinary(value.toJSON());
-  return Object.values(value).some(hasBinary);
+  if (Array.isArray(value)) return value.some((item) => hasBinary(item));
+  if (own && 'toJSON' in value && typeof value.toJSON === 'function') return hasBinary(value.toJSON(), false);
+  return Object.values(value).some((item) => hasBinary(item));
 }
 
 /** @throws whatever `JSON.stringify` throws */
@@ -44,20 +49,32 @@ export function encodeBinary(header: { v: number; nsp?: string }, args: readonly
   return Buffer.concat([prefix, head, websocketFrame(TEXT_OPCODE, [text]), ...frames]);
 }
 
-/** @throws BroadcastError `UNREADABLE` */
-export function decodeBinary(payload: Buffer): { header: unknown; args: Buffer; frames: Buffer[] } {
+/** The header, and what follows it. @throws BroadcastError `UNREADABLE` */
+export function decodeBinaryHeader(payload: Buffer): { header: unknown; body: Buffer } {
   try {
     const end = PREFIX_BYTES + payload.readUInt32BE(1);
     if (end > payload.length) throw new RangeError('the header ends after the message');
     const header: unknown = JSON.parse(payload.toString('utf8', PREFIX_BYTES, end));
-    const [text, ...frames] = splitFrames(payload.subarray(end));
-    const packet = text === undefined ? Buffer.alloc(0) : frameBody(text);
-    const args = packet.subarray(packet.indexOf(ARRAY_START));
-    if (args[0] !== ARRAY_START) throw new RangeError('no arguments in the text frame');
-    if (!Array.isArray(JSON.parse(args.toString()))) throw new RangeError('the arguments are not an array');
-    return { header, args, frames };
+    return { header, body: payload.subarray(end) };
   } catch (cause) {
-    throw new BroadcastError('UNREADABLE', 'it is not in the documented binary layout', { cause });
+    throw unreadable(cause);
+  }
+}
+
+/** The arguments, unread, and the frames of their attachments. @throws BroadcastError `UNREADABLE` */
+export function decodeBinaryBody(body: Buffer, nsp?: string): { args: Buffer; frames: Buffer[] } {
+  try {
+    const [text, ...frames] = splitFrames(body);
+    if (!text) throw new RangeError('no text frame');
+    const packet = frameBody(text);
+    const prefix = Buffer.from(packetPrefix(frames.length, nsp));
+    const args = packet.subarray(prefix.length);
+    if (!packet.subarray(0, prefix.length).equals(prefix) || args[0] !== ARRAY_START || args.at(-1) !== ARRAY_END) {
+      throw new RangeError(`the text frame is not ${prefix.toString()} and an array`);
+    }
+    return { args, frames };
+  } catch (cause) {
+    throw unreadable(cause);
   }
 }
 
@@ -83,7 +100,7 @@ export function packetPrefix(attachments: number, nsp = '/'): string {
 export function websocketFrame(opcode: 1 | 2, parts: readonly Buffer[]): Buffer {
   let length = 0;
   for (const part of parts) length += part.length;
-  const headerLength = length < 126 ? 2 : length < 65_536 ? 4 : 10;
+  const headerLength = frameHeaderLength(length);
   const frame = Buffer.allocUnsafe(headerLength + length);
   frame[0] = 0x80 | opcode;
   if (headerLength === 2) {
@@ -120,26 +137,34 @@ function splitFrames(bytes: Buffer): Buffer[] {
   return frames;
 }
 
+function frameHeaderLength(length: number): number {
+  return length < 126 ? 2 : length < 65_536 ? 4 : 10;
+}
+
 function measure(bytes: Buffer, at: number): { start: number; end: number } {
   const short = bytes.readUInt8(at + 1);
   if (short > 127) throw new RangeError('a frame is masked');
   const headerLength = short < 126 ? 2 : short === 126 ? 4 : 10;
   const length =
     short < 126 ? short : short === 126 ? bytes.readUInt16BE(at + 2) : Number(bytes.readBigUInt64BE(at + 2));
+  // Browsers end the connection over a length that is written in more bytes than it needs.
+  if (headerLength !== frameHeaderLength(length)) throw new RangeError('the length of a frame is not in its short form');
   const start = at + headerLength;
   const end = start + length;
   if (end > bytes.length) throw new RangeError('a frame ends after the message');
   return { start, end };
 }
 
-function extract(value: unknown, attachments: Buffer[]): unknown {
+function extract(value: unknown, attachments: Buffer[], own = true): unknown {
   if (value === null || typeof value !== 'object') return value;
   if (isBytes(value)) {
     const num = attachments.push(toBuffer(value)) - 1;
     return { _placeholder: true, num } satisfies Placeholder;
   }
   if (Array.isArray(value)) return value.map((item) => extract(item, attachments));
-  if ('toJSON' in value && typeof value.toJSON === 'function') return extract(value.toJSON(), attachments);
+  if (own && 'toJSON' in value && typeof value.toJSON === 'function') {
+    return extract(value.toJSON(), attachments, false);
+  }
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, extract(item, attachments)]));
 }
 
@@ -153,4 +178,8 @@ function toBuffer(value: ArrayBuffer | ArrayBufferView): Buffer {
 
 function isPlaceholder(value: object): value is Placeholder {
   return '_placeholder' in value && value._placeholder === true && 'num' in value && typeof value.num === 'number';
+}
+
+function unreadable(cause: unknown): BroadcastError {
+  return new BroadcastError('UNREADABLE', 'it is not in the documented binary layout', { cause });
 }

@@ -8,7 +8,7 @@
  * the first place where it stands is the end of the header. Arguments with bytes in them travel in binary.ts's layout.
  */
 import { isUtf8 } from 'node:buffer';
-import { BINARY, decodeBinary, encodeBinary, hasBinary, restore } from './binary.js';
+import { BINARY, decodeBinaryBody, decodeBinaryHeader, encodeBinary, hasBinary, restore } from './binary.js';
 import { BroadcastError } from './errors.js';
 import { ulid } from './ulid.js';
 
@@ -96,10 +96,13 @@ export function stamp(origin: string): { id: string; at: number; origin: string 
  */
 export function decode(payload: Buffer, trusts: (origin: string) => boolean = () => false): Message | typeof NEWER {
   if (payload[0] === BINARY) {
-    const { header, args, frames } = decodeBinary(payload);
+    const { header, body } = decodeBinaryHeader(payload);
     if (isNewer(header)) return NEWER;
-    const message = { header: checkHeader(header), args, frames };
-    if (!isTrusted(message.header, trusts)) checkArgs(message.header, decodeArgs(message));
+    const checked = checkHeader(header);
+    const message = { header: checked, ...decodeBinaryBody(body, checked.nsp) };
+    if (isTrusted(checked, trusts)) return message;
+    if (!isUtf8(message.args)) throw unreadable('expected "args" in UTF-8');
+    checkArgs(checked, decodeArgs(message));
     return message;
   }
   return decodeOwn(payload, trusts) ?? decodeAny(payload);
@@ -108,7 +111,7 @@ export function decode(payload: Buffer, trusts: (origin: string) => boolean = ()
 /** The arguments as values; bytes come as `Buffer`. @throws BroadcastError `UNREADABLE` */
 export function decodeArgs({ args, frames }: Pick<Message, 'args' | 'frames'>): unknown[] {
   const values = parse(args.toString()) as unknown[];
-  return frames.length === 0 ? values : (restore(values, frames) as unknown[]);
+  return frames.length === 0 ? values : bounded(() => restore(values, frames) as unknown[]);
 }
 
 /** Whether Socket.IO keeps this event name for itself. */
@@ -149,13 +152,13 @@ function decodeAny(payload: Buffer): Message | typeof NEWER {
     const { args, ...header } = value;
     const checked = checkHeader(header);
     checkArgs(checked, args);
-    return { header: checked, args: Buffer.from(JSON.stringify(args)), frames: [] };
+    return { header: checked, args: write(args), frames: [] };
   }
   const { event, data, ...rest } = value;
   const header: Header = { v: 1, ...takeId(rest), at: Date.now() };
   const args = [event, data === undefined ? rest : data];
   checkArgs(header, args);
-  return { header, args: Buffer.from(JSON.stringify(args)), frames: [] };
+  return { header, args: write(args), frames: [] };
 }
 
 /** A string `id` names the message; an id of another type is a part of what is said. */
@@ -174,6 +177,20 @@ function parse(json: string): unknown {
   }
 }
 
+function write(args: readonly unknown[]): Buffer {
+  return bounded(() => Buffer.from(JSON.stringify(args)));
+}
+
+/** JSON may nest deeper than the stack: it can be parsed, but not walked. */
+function bounded<T>(walk: () => T): T {
+  try {
+    return walk();
+  } catch (thrown) {
+    if (thrown instanceof RangeError) throw unreadable('expected less nesting');
+    throw thrown;
+  }
+}
+
 function isNewer(header: unknown): boolean {
   return isObject(header) && typeof header['v'] === 'number' && header['v'] > 1;
 }
@@ -184,7 +201,7 @@ function isTrusted({ origin }: Header, trusts: (origin: string) => boolean): boo
 
 function checkArgs({ kind }: Header, args: unknown): void {
   if (!Array.isArray(args)) throw unreadable('expected "args" to be an array');
-  if (kind !== undefined) return;
+  if (kind !== undefined && kind !== 'emit') return;
   const event: unknown = args[0];
   if (typeof event !== 'string') throw unreadable('expected an "event" (a string)');
   if (isReservedEvent(event)) throw unreadable(`the event name "${event}" is reserved by Socket.IO`);
