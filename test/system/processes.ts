@@ -27,10 +27,12 @@ export interface Ready {
 }
 
 const running = new Set<ChildProcess>();
+const clients = new Set<Client>();
 
 /** For `afterAll`: nothing stays behind, whatever a case did. */
 export function endAll(): void {
   for (const child of running) child.kill('SIGKILL');
+  for (const client of clients) client.close();
 }
 
 export function runNode(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Running {
@@ -98,6 +100,7 @@ export class Client {
       reconnectionDelayMax: 500,
       ...options,
     });
+    clients.add(this);
     this.socket.onAny((event: string, data: unknown, meta: Heard['meta']) => this.heard.push({ event, data, meta }));
   }
 
@@ -121,6 +124,7 @@ export class Client {
   }
 
   close(): void {
+    clients.delete(this);
     this.socket.disconnect();
   }
 }

@@ -1,13 +1,16 @@
 import { Encoder, PacketType } from 'socket.io-parser';
 import fc from 'fast-check';
-import { Sender } from 'ws';
+import * as ws from 'ws';
 import { frameBody, hasBinary, packetPrefix, websocketFrame } from './binary.js';
 import { decode, decodeArgs, encode, type Message } from './envelope.js';
+
+/** Not in the types of `ws`. */
+const { Sender } = ws as unknown as { Sender: { frame(data: Buffer, options: object): Buffer[] } };
 
 /** What `ws` itself would send. */
 function frameOfWs(opcode: 1 | 2, data: Buffer): Buffer {
   const options = { fin: true, opcode, mask: false, readOnly: true, rsv1: false };
-  return Buffer.concat((Sender as unknown as { frame(data: Buffer, options: object): Buffer[] }).frame(data, options));
+  return Buffer.concat(Sender.frame(data, options));
 }
 
 /** A message in the binary layout, of these parts. */
@@ -126,15 +129,24 @@ describe('a message with bytes', () => {
     ['a masked frame', layout({ v: 1 }, textFrame('451-' + held), Buffer.from([0x82, 0x81, 0, 0, 0, 0, 1]))],
     ['a fragment', layout({ v: 1 }, textFrame('451-' + held), Buffer.from([0x02, 1, 7]))],
     ['a compressed frame', layout({ v: 1 }, textFrame('451-' + held), Buffer.from([0xc2, 1, 7]))],
-    ['a length in more bytes than it needs', layout({ v: 1 }, textFrame('451-' + held), Buffer.from([0x82, 126, 0, 1, 7]))],
+    [
+      'a length in more bytes than it needs',
+      layout({ v: 1 }, textFrame('451-' + held), Buffer.from([0x82, 126, 0, 1, 7])),
+    ],
     ['another number of attachments', layout({ v: 1 }, textFrame('452-' + held), attachment)],
     ['another namespace', layout({ v: 1, nsp: '/a' }, textFrame('451-/b,' + held), attachment)],
-    ['a placeholder for an attachment that is not there', layout({ v: 1 }, textFrame('451-' + held.replace('0', '1')), attachment)],
+    [
+      'a placeholder for an attachment that is not there',
+      layout({ v: 1 }, textFrame('451-' + held.replace('0', '1')), attachment),
+    ],
     ['arguments that are no JSON', layout({ v: 1 }, textFrame('42["a",]'))],
     ['arguments that are no array', layout({ v: 1 }, textFrame('42{"a":["b"]}'))],
     ['arguments without an event', layout({ v: 1 }, textFrame('42[]'))],
     ['arguments that are no UTF-8', layout({ v: 1 }, websocketFrame(1, [Buffer.from('42["a\xff"]', 'latin1')]))],
-    ['arguments that nest too deep', layout({ v: 1 }, textFrame(`451-["a",${'['.repeat(50_000)}${']'.repeat(50_000)}]`), attachment)],
+    [
+      'arguments that nest too deep',
+      layout({ v: 1 }, textFrame(`451-["a",${'['.repeat(50_000)}${']'.repeat(50_000)}]`), attachment),
+    ],
   ])('is unreadable with %s', (_, payload) => {
     expect(() => decode(payload)).toThrow(expect.objectContaining({ code: 'UNREADABLE' }));
   });

@@ -32,7 +32,7 @@ export function hasBinary(value: unknown, own = true): boolean {
   if (value === null || typeof value !== 'object') return false;
   if (isBytes(value)) return true;
   if (Array.isArray(value)) return value.some((item) => hasBinary(item));
-  if (own && 'toJSON' in value && typeof value.toJSON === 'function') return hasBinary(value.toJSON(), false);
+  if (own && hasToJson(value)) return hasBinary(value.toJSON(), false);
   return Object.values(value).some((item) => hasBinary(item));
 }
 
@@ -148,7 +148,8 @@ function measure(bytes: Buffer, at: number): { start: number; end: number } {
   const length =
     short < 126 ? short : short === 126 ? bytes.readUInt16BE(at + 2) : Number(bytes.readBigUInt64BE(at + 2));
   // Browsers end the connection over a length that is written in more bytes than it needs.
-  if (headerLength !== frameHeaderLength(length)) throw new RangeError('the length of a frame is not in its short form');
+  if (headerLength !== frameHeaderLength(length))
+    throw new RangeError('the length of a frame is not in its short form');
   const start = at + headerLength;
   const end = start + length;
   if (end > bytes.length) throw new RangeError('a frame ends after the message');
@@ -162,10 +163,14 @@ function extract(value: unknown, attachments: Buffer[], own = true): unknown {
     return { _placeholder: true, num } satisfies Placeholder;
   }
   if (Array.isArray(value)) return value.map((item) => extract(item, attachments));
-  if (own && 'toJSON' in value && typeof value.toJSON === 'function') {
+  if (own && hasToJson(value)) {
     return extract(value.toJSON(), attachments, false);
   }
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, extract(item, attachments)]));
+}
+
+function hasToJson(value: object): value is { toJSON(): unknown } {
+  return 'toJSON' in value && typeof value.toJSON === 'function';
 }
 
 function isBytes(value: object): value is ArrayBuffer | ArrayBufferView {

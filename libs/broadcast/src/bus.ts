@@ -77,6 +77,7 @@ export class Bus extends EventEmitter<BusEvents> {
   #everUp = false;
   #lost?: (cause: Error) => void;
   #life?: Promise<void>;
+  #closed?: Promise<void>;
 
   constructor(transport: Transport, options: BusOptions = {}) {
     super();
@@ -198,8 +199,11 @@ export class Bus extends EventEmitter<BusEvents> {
    * Waits (bounded) for what is being sent, lets go of the broker, and refuses everything from then on. Bounded in time
    * even when the connection is dead; never rejects.
    */
-  async close(): Promise<void> {
-    if (this.#state === 'closed') return this.#life;
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     if (this.#state === 'up') await this.#publisher.finish();
     this.#set('closed');
     this.#closing.abort();
@@ -319,12 +323,14 @@ export class Bus extends EventEmitter<BusEvents> {
     else this.#warn(error);
   }
 
-  /** A listener that throws must not end the life of a link. */
+  /** A listener that throws ends neither the life of a link nor, as `emit()` would, the turn of those after it. */
   #emit<E extends keyof BusEvents>(event: E, ...args: BusEvents[E]): void {
-    try {
-      (this.emit as (event: E, ...args: BusEvents[E]) => boolean).call(this, event, ...args);
-    } catch (thrown) {
-      this.#warn(thrown);
+    for (const listener of this.rawListeners(event)) {
+      try {
+        Reflect.apply(listener, this, args);
+      } catch (thrown) {
+        this.#warn(thrown);
+      }
     }
   }
 

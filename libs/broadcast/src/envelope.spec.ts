@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { decode, decodeArgs, encode, isReservedEvent, NEWER, stamp, type Header, type Message } from './envelope.js';
+import { decode, decodeArgs, encode, isReservedEvent, NEWER, stamp, type Message } from './envelope.js';
 import { BroadcastError } from './errors.js';
 
 const everyone = () => true;
@@ -119,7 +119,10 @@ describe('an envelope by another encoder', () => {
     ['on several lines', '{\n  "v": 1,\n  "id": "a",\n  "args": [\n    "chat",\n    {"text": "hi"}\n  ]\n}\n'],
     ['in another order', '{"args":["chat",{"text":"hi"}],"id":"a","v":1}'],
     ['ending like ours', '{"v":1,"args":["chat",{"text":"hi"}],"id":"a","rooms":[]}'],
-    ['of a field that holds arguments of its own', '{"v":1,"id":"a","x":{"y":1,"args":[2]},"args":["chat",{"text":"hi"}]}'],
+    [
+      'of a field that holds arguments of its own',
+      '{"v":1,"id":"a","x":{"y":1,"args":[2]},"args":["chat",{"text":"hi"}]}',
+    ],
   ])('is read all the same: %s', (_, payload) => {
     const message = read(payload);
     expect(message.header).toMatchObject({ v: 1, id: 'a' });
@@ -282,7 +285,7 @@ function expectEventOrNothing(payload: Buffer): void {
     expect(error).toMatchObject({ code: 'UNREADABLE' });
     return;
   }
-  if (message === NEWER || (message.header as Header).kind !== undefined) return;
+  if (message === NEWER || message.header.kind !== undefined) return;
   const [event] = decodeArgs(message);
   expect(typeof event).toBe('string');
   expect(isReservedEvent(event as string)).toBe(false);

@@ -67,7 +67,7 @@ export class Subscriptions {
 
   /** Number of channels that somebody listens to. */
   get wanted(): number {
-    return this.#entries.size - this.#lingering.size;
+    return this.#entries.size - this.#lingering.size - this.#leaving.size;
   }
 
   add(channel: Channel, listener: Listener): Subscription {
@@ -203,8 +203,12 @@ export class Subscriptions {
   /** Starts the loop, once for everything that is asked for in this turn. */
   #wake(): void {
     queueMicrotask(() => {
-      if (!this.#link || this.#serving === this.#link) return;
-      this.#reconcile(this.#link).catch((error: unknown) => this.#options.failed(toError(error)));
+      const link = this.#link;
+      if (!link || this.#serving === link) return;
+      this.#reconcile(link).catch((error: unknown) => {
+        // A call on a link that is gone may still run into its deadline: that says nothing about the link of now.
+        if (link === this.#link) this.#options.failed(toError(error));
+      });
     });
   }
 

@@ -1,8 +1,11 @@
 import { Encoder, PacketType } from 'socket.io-parser';
 import fc from 'fast-check';
-import { Sender } from 'ws';
+import * as ws from 'ws';
 import { decode, encode, type Header, type Message } from '../envelope.js';
 import { buildFrame, meta } from './frame.js';
+
+/** Not in the types of `ws`. */
+const { Sender } = ws as unknown as { Sender: { frame(data: Buffer, options: object): Buffer[] } };
 
 type Fields = Omit<Header, 'v'>;
 
@@ -12,8 +15,7 @@ function bySocketIo(nsp: string, values: unknown[]) {
     const text = typeof data === 'string';
     const options = { fin: true, opcode: text ? 1 : 2, mask: false, readOnly: true, rsv1: false };
     const content = text ? Buffer.from(`4${data}`) : data;
-    const parts = (Sender as unknown as { frame(data: Buffer, options: object): Buffer[] }).frame(content, options);
-    return { data, wsPreEncodedFrame: [Buffer.concat(parts)] };
+    return { data, wsPreEncodedFrame: [Buffer.concat(Sender.frame(content, options))] };
   });
 }
 

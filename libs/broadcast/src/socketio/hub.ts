@@ -74,7 +74,8 @@ export class AdapterHub {
 
   #receive(room: string, payload: Buffer): void {
     const message = decode(payload, (origin) => this.bus.control.knows(origin));
-    if (message === NEWER) {
+    // Messages of a kind belong on the control channels; their arguments need not be anything that clients can take.
+    if (message === NEWER || message.header.kind !== undefined) {
       this.bus.counts.ignored++;
       return;
     }

@@ -125,6 +125,16 @@ describe('bindings', () => {
     expect([...broker.bound]).toEqual(keys(8, 92));
   });
 
+  it('leave nobody waiting when a key is deleted and added again before the broker is asked', async () => {
+    const { broker, bindings, settled } = start({ wildcard: '#', max: 15, inFlight: 3 });
+    const [added, deleted] = [settled(bindings.add(keys(4))), settled(bindings.delete(keys(2)))];
+    await broker.answer();
+    await broker.answer();
+    const again = settled(bindings.add(keys(1)));
+    await broker.answerAll();
+    expect([added.done, deleted.done, again.done]).toEqual([true, true, true]);
+  });
+
   it('reject whoever waits when they end, and whoever comes later', async () => {
     const { bindings } = start();
     const joining = bindings.add(['k']);

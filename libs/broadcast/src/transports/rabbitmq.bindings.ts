@@ -83,6 +83,8 @@ export class Bindings {
     if (this.#ended) throw this.#ended;
     for (const key of keys) this.#sort(key);
     this.#reconcile();
+    // Changing one's mind can settle a key with nothing left to ask, for those who waited before too.
+    for (const key of keys) this.#settle(key);
     await Promise.all(keys.filter((key) => !this.#isSettled(key)).map((key) => this.#settled(key)));
   }
 

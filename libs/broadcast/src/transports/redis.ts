@@ -119,10 +119,14 @@ class RedisLink implements Link {
   }
 
   #name(channel: Channel): string {
-    if (channel === 'all') return `${this.#prefix}roomcast:all`;
-    if (channel.startsWith('instance:')) return `${this.#prefix}roomcast:${channel}`;
-    return `${this.#prefix}live_room:${escapeRoom(channel.slice('room:'.length))}`;
+    return redisChannel(channel, this.#prefix);
   }
+}
+
+/** `room:123` → `live_room:123`, `instance:gw-1` → `roomcast:instance:gw-1`, `all` → `roomcast:all`. */
+export function redisChannel(channel: Channel, prefix: string): string {
+  if (!channel.startsWith('room:')) return `${prefix}roomcast:${channel}`;
+  return `${prefix}live_room:${escapeRoom(channel.slice('room:'.length))}`;
 }
 
 /**

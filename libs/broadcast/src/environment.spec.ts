@@ -1,0 +1,143 @@
+import { readEnvironment, transportOf, withoutSecrets, type Environment } from './environment.js';
+
+type Variable = keyof Environment;
+
+function valueOf(variable: Variable, value: string): unknown {
+  return readEnvironment({ [variable]: value })[variable];
+}
+
+describe('the environment', () => {
+  it('has a default for everything', () => {
+    expect(readEnvironment({})).toEqual({
+      NODE_ENV: undefined,
+      PORT: 3_000,
+      HOST: '0.0.0.0',
+      BROADCAST_TRANSPORT: 'memory',
+      BROADCAST_PREFIX: '',
+      AUTH_ANONYMOUS: true,
+      MAX_MESSAGE_BYTES: 65_536,
+      SHUTDOWN_GRACE: 25_000,
+      READINESS_REQUIRES_BROKER: false,
+      LOG_LEVEL: 'log',
+    });
+  });
+
+  it('takes an empty value for none, and does not mind other variables', () => {
+    expect(readEnvironment({ PORT: '', REDIS_URL: '', PATH: '/bin' })).toEqual(readEnvironment({}));
+  });
+
+  it.each<[Variable, string, unknown]>([
+    ['NODE_ENV', 'test', 'test'],
+    ['PORT', '0', 0],
+    ['PORT', '65535', 65_535],
+    ['HOST', '::1', '::1'],
+    ['INSTANCE_ID', 'gw-7f.eu_1', 'gw-7f.eu_1'],
+    ['INSTANCE_ID', 'x'.repeat(64), 'x'.repeat(64)],
+    ['BROADCAST_TRANSPORT', 'memory', 'memory'],
+    ['BROADCAST_TRANSPORT', 'redis', 'redis'],
+    ['BROADCAST_TRANSPORT', 'rabbitmq', 'rabbitmq'],
+    ['REDIS_URL', 'redis://localhost', 'redis://localhost'],
+    ['REDIS_URL', 'rediss://:pass@host:6380/1', 'rediss://:pass@host:6380/1'],
+    ['RABBITMQ_URL', 'amqp://localhost', 'amqp://localhost'],
+    ['RABBITMQ_URL', 'amqps://user:pass@host/vhost', 'amqps://user:pass@host/vhost'],
+    ['BROADCAST_PREFIX', 'eu:blue.', 'eu:blue.'],
+    ['AUTH_ANONYMOUS', 'false', false],
+    ['AUTH_ANONYMOUS', '1', true],
+    ['MAX_MESSAGE_BYTES', '1', 1],
+    ['MAX_MESSAGE_BYTES', '16777216', 16_777_216],
+    ['SHUTDOWN_GRACE', '500ms', 500],
+    ['SHUTDOWN_GRACE', '0s', 0],
+    ['SHUTDOWN_GRACE', '25s', 25_000],
+    ['SHUTDOWN_GRACE', '10m', 600_000],
+    ['SHUTDOWN_GRACE', '1h', 3_600_000],
+    ['READINESS_REQUIRES_BROKER', 'true', true],
+    ['READINESS_REQUIRES_BROKER', '0', false],
+    ['LOG_LEVEL', 'verbose', 'verbose'],
+  ])('reads %s=%s as %j', (variable, value, expected) => {
+    expect(valueOf(variable, value)).toBe(expected);
+  });
+
+  const port = 'a port from 0 to 65535';
+  const instance = '1 to 64 of A-Z a-z 0-9 _ . -';
+  const redis = 'a URL that begins with redis:// or rediss://';
+  const rabbitmq = 'a URL that begins with amqp:// or amqps://';
+  const prefix = 'at most 64 of A-Z a-z 0-9 _ : . -';
+  const size = 'a number of bytes from 1 to 16777216';
+  const duration = 'a duration such as 500ms, 25s, 10m or 1h';
+
+  it.each<[Variable, string, string]>([
+    ['PORT', '65536', port],
+    ['PORT', '-1', port],
+    ['PORT', '3000.5', port],
+    ['PORT', 'http', port],
+    ['INSTANCE_ID', 'a b', instance],
+    ['INSTANCE_ID', 'a/b', instance],
+    ['INSTANCE_ID', 'x'.repeat(65), instance],
+    ['BROADCAST_TRANSPORT', 'kafka', 'one of memory, redis, rabbitmq'],
+    ['REDIS_URL', 'localhost:6379', redis],
+    ['REDIS_URL', 'http://localhost', redis],
+    ['RABBITMQ_URL', 'redis://localhost', rabbitmq],
+    ['RABBITMQ_URL', 'amqp', rabbitmq],
+    ['BROADCAST_PREFIX', 'eu blue', prefix],
+    ['BROADCAST_PREFIX', '{eu}', prefix],
+    ['BROADCAST_PREFIX', 'x'.repeat(65), prefix],
+    ['AUTH_ANONYMOUS', 'yes', 'true or false'],
+    ['MAX_MESSAGE_BYTES', '0', size],
+    ['MAX_MESSAGE_BYTES', '16777217', size],
+    ['MAX_MESSAGE_BYTES', '64k', size],
+    ['SHUTDOWN_GRACE', '25', duration],
+    ['SHUTDOWN_GRACE', '-5s', duration],
+    ['SHUTDOWN_GRACE', '1d', duration],
+    ['READINESS_REQUIRES_BROKER', 'TRUE', 'true or false'],
+    ['LOG_LEVEL', 'info', 'one of fatal, error, warn, log, debug, verbose'],
+  ])('refuses %s=%s in one sentence', (variable, value, expected) => {
+    expect(() => valueOf(variable, value)).toThrow(
+      expect.objectContaining({
+        code: 'BAD_REQUEST',
+        message: `The environment is wrong: ${variable}: expected ${expected}.`,
+      }),
+    );
+  });
+
+  it('names everything that is wrong at once', () => {
+    expect(() => readEnvironment({ PORT: 'x', LOG_LEVEL: 'x', HOST: 'fine' })).toThrow(
+      `The environment is wrong: PORT: expected ${port}; LOG_LEVEL: expected one of fatal, error, warn, log, debug, verbose.`,
+    );
+  });
+
+  it.each([
+    [{ NODE_ENV: 'production' }, false],
+    [{ NODE_ENV: 'production', AUTH_ANONYMOUS: 'true' }, true],
+    [{ NODE_ENV: 'development' }, true],
+  ])('lets anybody in, but not by default in production: %j', (variables, expected) => {
+    expect(readEnvironment(variables).AUTH_ANONYMOUS).toBe(expected);
+  });
+
+  it.each(['memory', 'redis', 'rabbitmq'])('chooses the transport: %s', (name) => {
+    expect(transportOf(readEnvironment({ BROADCAST_TRANSPORT: name })).name).toBe(name);
+  });
+});
+
+describe('the environment as it is shown', () => {
+  it('has no passwords in it', () => {
+    const shown = withoutSecrets(
+      readEnvironment({
+        REDIS_URL: 'rediss://me:s3cret@host:6380/1',
+        RABBITMQ_URL: 'amqp://me:s3cret@host/vhost',
+      }),
+    );
+    expect(shown).toMatchObject({ REDIS_URL: 'rediss://me:***@host:6380/1', RABBITMQ_URL: 'amqp://me:***@host/vhost' });
+    expect(JSON.stringify(shown)).not.toContain('s3cret');
+  });
+
+  it('is otherwise what was read', () => {
+    const read = readEnvironment({ REDIS_URL: 'redis://host:6379/1' });
+    expect(withoutSecrets(read)).toEqual(read);
+  });
+
+  it('never quotes a wrong URL: it may hold a password', () => {
+    expect(() => readEnvironment({ REDIS_URL: 'http://me:s3cret@host' })).toThrow(
+      expect.objectContaining({ message: expect.not.stringContaining('s3cret') }),
+    );
+  });
+});

@@ -1,0 +1,240 @@
+import { BroadcastError } from './errors.js';
+import { Publisher, type PublisherOptions } from './publisher.js';
+import { ScriptedLink } from './testing/scripted.js';
+
+const failed = jest.fn();
+
+function publisher(options: Partial<PublisherOptions> = {}): Publisher {
+  return new Publisher({ outboxSize: 3, outboxAge: 2_000, callTimeout: 5_000, maxBytes: 1_000, failed, ...options });
+}
+
+function silentLink(): ScriptedLink {
+  const link = new ScriptedLink();
+  link.silent.add('publish');
+  return link;
+}
+
+/** Publishes, and keeps what becomes of it: `waiting`, `sent`, or the error. */
+function say(out: Publisher, text: string | Buffer) {
+  const said: { now: string; error?: Error } = { now: 'waiting' };
+  out.publish('room:a', Buffer.from(text)).then(
+    () => (said.now = 'sent'),
+    (error: BroadcastError) => Object.assign(said, { now: error.code ?? error.message, error }),
+  );
+  return said;
+}
+
+const pass = (ms: number) => jest.advanceTimersByTimeAsync(ms);
+
+beforeEach(() => void jest.useFakeTimers());
+afterEach(() => {
+  jest.useRealTimers();
+  jest.clearAllMocks();
+});
+
+describe('publishing', () => {
+  it('is done when the broker has accepted it, not before', async () => {
+    const out = publisher();
+    const link = silentLink();
+    out.attach(link);
+    const said = say(out, 'x');
+    await pass(4_000);
+    expect(said.now).toBe('waiting');
+    link.of('publish')[0]!.answer();
+    await pass(0);
+    expect(said.now).toBe('sent');
+  });
+
+  it('waits for a link, and then keeps the order', async () => {
+    const out = publisher();
+    const link = new ScriptedLink();
+    const all = [say(out, '1'), say(out, '2')];
+    await pass(1_000);
+    out.attach(link);
+    all.push(say(out, '3'));
+    await pass(0);
+    expect(link.published).toEqual(['1', '2', '3']);
+    expect(all.map(({ now }) => now)).toEqual(['sent', 'sent', 'sent']);
+  });
+
+  it('waits for a link only so long, and then sends nothing late', async () => {
+    const out = publisher();
+    const said = say(out, 'x');
+    await pass(1_900);
+    expect(said.now).toBe('waiting');
+    await pass(200);
+    expect(said.error).toMatchObject({
+      code: 'UNAVAILABLE',
+      message: 'there was no link to the broker within 2000 ms: nothing was sent',
+    });
+    const link = new ScriptedLink();
+    out.attach(link);
+    expect(link.published).toEqual([]);
+  });
+
+  it('is refused at once when the outbox is full, and taken again when it is not', async () => {
+    const out = publisher({ outboxSize: 2 });
+    const [, , third] = [say(out, '1'), say(out, '2'), say(out, '3')];
+    await pass(0);
+    expect(third.now).toBe('UNAVAILABLE');
+    await pass(2_100);
+    const fourth = say(out, '4');
+    await pass(0);
+    expect(fourth.now).toBe('waiting');
+  });
+
+  it('is refused when too many bytes wait or are under way, and taken again when they are not', async () => {
+    const out = publisher({ maxBytes: 10 });
+    const link = silentLink();
+    const waiting = say(out, '12345');
+    out.attach(link);
+    say(out, '6789');
+    const [tooMuch, exactly] = [say(out, '01'), say(out, '0')];
+    await pass(0);
+    expect([tooMuch.now, exactly.now]).toEqual(['OVERLOADED', 'waiting']);
+    link.of('publish')[0]!.answer();
+    await pass(0);
+    expect(waiting.now).toBe('sent');
+    const after = say(out, '12345');
+    await pass(0);
+    expect(after.now).toBe('waiting');
+  });
+
+  it.each<[Error, string]>([
+    [new BroadcastError('NO_LISTENER', 'nobody is there'), 'NO_LISTENER'],
+    [new Error('socket closed'), 'UNCERTAIN'],
+  ])('rejects with what the driver says, and UNCERTAIN for what it does not know: %s', async (error, code) => {
+    const out = publisher();
+    const link = silentLink();
+    out.attach(link);
+    const said = say(out, 'x');
+    link.of('publish')[0]!.refuse(error);
+    await pass(0);
+    expect(said.now).toBe(code);
+    expect(failed).not.toHaveBeenCalled();
+  });
+
+  it('that is not answered in time is UNCERTAIN, and ends the link', async () => {
+    const out = publisher();
+    out.attach(silentLink());
+    const said = say(out, 'x');
+    await pass(5_100);
+    expect(said.now).toBe('UNCERTAIN');
+    expect(failed).toHaveBeenCalledTimes(1);
+  });
+
+  it('is given the time of the broker from when it was sent, not from when it began to wait', async () => {
+    const out = publisher();
+    const said = say(out, 'x');
+    await pass(1_900);
+    out.attach(silentLink());
+    await pass(4_900);
+    expect(said.now).toBe('waiting');
+  });
+
+  it('that was under way when the link broke is UNCERTAIN at once, and is not sent again', async () => {
+    const out = publisher();
+    const dead = silentLink();
+    out.attach(dead);
+    const said = say(out, 'x');
+    out.detach();
+    await pass(0);
+    expect(said.now).toBe('UNCERTAIN');
+    const next = new ScriptedLink();
+    out.attach(next);
+    dead.of('publish')[0]!.answer();
+    await pass(0);
+    expect(next.published).toEqual([]);
+  });
+
+  it('leaves no timer behind when nothing waits', async () => {
+    const out = publisher();
+    out.attach(new ScriptedLink());
+    say(out, 'x');
+    await pass(200);
+    expect(jest.getTimerCount()).toBe(0);
+  });
+});
+
+describe('a broker that takes no messages', () => {
+  it('gets none until it takes them again, in order', async () => {
+    const out = publisher();
+    const link = new ScriptedLink();
+    out.attach(link);
+    out.block(true);
+    const [first, second] = [say(out, '1'), say(out, '2')];
+    await pass(1_000);
+    expect(link.published).toEqual([]);
+    out.block(false);
+    await pass(0);
+    expect(link.published).toEqual(['1', '2']);
+    expect([first.now, second.now]).toEqual(['sent', 'sent']);
+  });
+
+  it('is why a message was not sent', async () => {
+    const out = publisher({ outboxSize: 1 });
+    out.attach(new ScriptedLink());
+    out.block(true);
+    const [old, refused] = [say(out, '1'), say(out, '2')];
+    await pass(2_100);
+    expect(old.error?.message).toBe('the broker took no messages within 2000 ms: nothing was sent');
+    expect(refused.error?.message).toBe('the broker takes no messages now, and 1 messages are waiting already');
+  });
+
+  it('keeps its link, though what is under way is not answered', async () => {
+    const out = publisher();
+    out.attach(silentLink());
+    const said = say(out, 'x');
+    out.block(true);
+    await pass(5_100);
+    expect(said.now).toBe('UNCERTAIN');
+    expect(failed).not.toHaveBeenCalled();
+  });
+
+  it('has nothing to say about the next link', async () => {
+    const out = publisher();
+    out.attach(new ScriptedLink());
+    out.block(true);
+    out.detach();
+    const next = new ScriptedLink();
+    out.attach(next);
+    say(out, 'x');
+    expect(next.published).toEqual(['x']);
+  });
+});
+
+describe('the end of publishing', () => {
+  it('waits for what is under way, and takes nothing more', async () => {
+    const out = publisher();
+    const link = silentLink();
+    out.attach(link);
+    const under = say(out, '1');
+    const finished = jest.fn();
+    void out.finish().then(finished);
+    const late = say(out, '2');
+    await pass(1_000);
+    expect([late.now, finished.mock.calls.length]).toEqual(['CLOSED', 0]);
+    link.of('publish')[0]!.answer();
+    await pass(10);
+    expect([under.now, finished.mock.calls.length]).toEqual(['sent', 1]);
+  });
+
+  it('is bounded by the deadlines', async () => {
+    const out = publisher();
+    out.attach(silentLink());
+    say(out, 'x');
+    const finished = jest.fn();
+    void out.finish().then(finished);
+    await pass(5_200);
+    expect(finished).toHaveBeenCalled();
+  });
+
+  it('refuses what still waits, and leaves no timer behind', async () => {
+    const out = publisher();
+    const waiting = say(out, '1');
+    out.close();
+    await pass(0);
+    expect(waiting.now).toBe('CLOSED');
+    expect(jest.getTimerCount()).toBe(0);
+  });
+});

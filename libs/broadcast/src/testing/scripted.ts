@@ -1,0 +1,89 @@
+/*
+ * A broker that does what a test tells it, for what no real one does on demand: an answer that never comes, or comes
+ * too late. What a transport promises is tested over real brokers, in conformance.suite.ts, not here.
+ */
+import { BroadcastError } from '../errors.js';
+import type { Channel, Link, LinkEvents, OpenOptions, Transport } from '../transport.js';
+
+export interface ScriptedCall {
+  readonly method: 'publish' | 'subscribe' | 'unsubscribe' | 'close';
+  readonly channels: readonly Channel[];
+  readonly payload?: string;
+  answer(): void;
+  refuse(error?: Error): void;
+}
+
+export class ScriptedLink implements Link {
+  /** Everything that was asked of it, in order. */
+  readonly calls: ScriptedCall[] = [];
+  /** Calls of these methods wait for the test to answer them. */
+  readonly silent = new Set<ScriptedCall['method']>();
+  closed = false;
+
+  constructor(readonly events?: LinkEvents) {}
+
+  publish(channel: Channel, payload: Buffer): Promise<void> {
+    return this.#call('publish', [channel], payload.toString());
+  }
+
+  subscribe(channels: readonly Channel[]): Promise<void> {
+    return this.#call('subscribe', channels);
+  }
+
+  unsubscribe(channels: readonly Channel[]): Promise<void> {
+    return this.#call('unsubscribe', channels);
+  }
+
+  close(): Promise<void> {
+    this.closed = true;
+    return this.#call('close', []);
+  }
+
+  /** The calls of one method. */
+  of(method: ScriptedCall['method']): ScriptedCall[] {
+    return this.calls.filter((call) => call.method === method);
+  }
+
+  /** What was published, as text. */
+  get published(): (string | undefined)[] {
+    return this.of('publish').map(({ payload }) => payload);
+  }
+
+  #call(method: ScriptedCall['method'], channels: readonly Channel[], payload?: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const refuse = (error = new BroadcastError('UNAVAILABLE', 'refused')) => reject(error);
+      this.calls.push({ method, channels, payload, answer: resolve, refuse });
+      if (!this.silent.has(method)) resolve();
+    });
+  }
+}
+
+export class ScriptedTransport implements Transport {
+  readonly name = 'scripted';
+  readonly features = { network: true, redelivers: false };
+  /** Every link that was opened, the latest last. */
+  readonly links: ScriptedLink[] = [];
+  /** When each attempt to open a link was made. */
+  readonly attempts: number[] = [];
+  /** What an attempt comes to: a link, prepared here or not, an error, or no answer at all. */
+  next: ((link: ScriptedLink) => void) | Error | 'silence' = () => undefined;
+  options?: OpenOptions;
+
+  open(events: LinkEvents, options: OpenOptions): Promise<Link> {
+    this.options = options;
+    this.attempts.push(performance.now());
+    if (this.next === 'silence') return new Promise(() => undefined);
+    if (this.next instanceof Error) return Promise.reject(this.next);
+    const link = new ScriptedLink(events);
+    this.next(link);
+    this.links.push(link);
+    return Promise.resolve(link);
+  }
+
+  /** The link of now. */
+  get link(): ScriptedLink {
+    const link = this.links.at(-1);
+    if (!link) throw new Error('no link was opened yet');
+    return link;
+  }
+}

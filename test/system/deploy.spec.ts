@@ -1,0 +1,179 @@
+/*
+ * What docker-compose.yml and deploy/ promise, as far as that can be seen without a Docker engine: the apps take their
+ * settings, the commands are files that the build makes, and the parts call each other by the right names.
+ */
+import { readEnvironment, transportOf } from '@app/broadcast';
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { startGateway } from '../../apps/gateway/src/gateway.js';
+
+interface Service {
+  image: string;
+  build?: { context: string; dockerfile: string };
+  command?: string[];
+  depends_on?: Record<string, { condition: string }>;
+  environment?: Record<string, string>;
+  extends?: { file: string; service: string };
+  healthcheck?: { test?: string[]; disable?: boolean };
+  ports?: string[];
+  stop_grace_period?: string;
+  volumes?: string[];
+}
+
+const root = join(__dirname, '..', '..');
+const read = (path: string) => readFileSync(join(root, path), 'utf8');
+const services = (path: string, variables: Record<string, string>) => {
+  const text = read(path).replace(/\$\{(\w+):-(\w*)\}/g, (_, name: string, other: string) => variables[name] ?? other);
+  expect(text).not.toContain('${');
+  return (parse(text, { merge: true }) as { services: Record<string, Service> }).services;
+};
+const compose = (variables: Record<string, string>) => services('docker-compose.yml', variables);
+
+/** The instructions of the Dockerfile, stage by stage. */
+const stages = read('deploy/Dockerfile')
+  .replace(/^#.*\n/gm, '')
+  .replace(/\\\n\s*/g, '')
+  .split(/^(?=FROM )/m)
+  .filter((stage) => stage.startsWith('FROM '))
+  .map((stage) => stage.trim().split(/\n+/));
+const image = stages.at(-1)!;
+/** What a line of the image says after these words. */
+const says = (start: string) =>
+  image
+    .find((line) => line.startsWith(start))
+    ?.slice(start.length)
+    .trim() ?? '';
+const healthCommand = JSON.parse(/CMD (\[.*\])$/.exec(says('HEALTHCHECK'))![1]!) as string[];
+
+describe.each(['redis', 'rabbitmq'] as const)('docker compose over %s', (transport) => {
+  const all = compose({ BROADCAST_TRANSPORT: transport });
+  const apps = Object.entries(all).filter(([, { image }]) => image === 'roomcast');
+  const gateways = apps.filter(([, { command }]) => command === undefined);
+
+  it('has two gateways and a worker, each by its own name', () => {
+    expect(apps.map(([name]) => name)).toEqual(['gateway-1', 'gateway-2', 'worker']);
+    expect(new Set(apps.map(([, { environment }]) => environment!['INSTANCE_ID'])).size).toBe(3);
+  });
+
+  it('starts the broker of that transport', () => {
+    const { file, service } = all['broker']!.extends!;
+    expect(service).toBe(transport);
+    const broker = services(file, {})[service]!;
+    expect(broker.image).toMatch(new RegExp(`^${transport}:`));
+    expect(broker.healthcheck?.test?.[0]).toBe('CMD');
+  });
+
+  it.each(apps)('gives %s settings that the apps know and take', (_, { environment = {}, stop_grace_period }) => {
+    const settings = readEnvironment(environment);
+    expect(Object.keys(settings)).toEqual(expect.arrayContaining(Object.keys(environment)));
+    expect(transportOf(settings).name).toBe(transport);
+    const url = new URL(settings[transport === 'redis' ? 'REDIS_URL' : 'RABBITMQ_URL']!);
+    expect(Object.keys(all)).toContain(url.hostname);
+    expect(settings).toMatchObject({ NODE_ENV: 'production', AUTH_ANONYMOUS: true });
+    expect(stop_grace_period).toMatch(/^\d+s$/);
+    expect(parseInt(stop_grace_period!) * 1_000).toBeGreaterThan(settings.SHUTDOWN_GRACE);
+  });
+
+  it('waits only for services that are there and whose health is asked', () => {
+    for (const { depends_on = {} } of Object.values(all)) {
+      for (const [name, { condition }] of Object.entries(depends_on)) {
+        expect([name, condition]).toEqual([name, 'service_healthy']);
+        const { extends: from, healthcheck = from && services(from.file, {})[from.service]!.healthcheck } = all[name]!;
+        expect(healthcheck?.test ?? (all[name]!.image === 'roomcast' && says('HEALTHCHECK'))).toBeTruthy();
+        expect(healthcheck?.disable).toBeFalsy();
+      }
+    }
+  });
+
+  it('builds the image once, from a file that is there', () => {
+    const built = apps.filter(([, { build }]) => build !== undefined);
+    expect(built).toHaveLength(1);
+    const { context, dockerfile } = built[0]![1].build!;
+    expect(existsSync(join(root, context, dockerfile))).toBe(true);
+  });
+
+  it.each(apps)('runs a file of the build as %s', (_, { command = JSON.parse(says('CMD ')) as string[] }) => {
+    expect(command[0]).toBe('node');
+    expect({ file: command[1], built: existsSync(join(root, command[1]!)) }).toEqual({ file: command[1], built: true });
+  });
+
+  it('publishes the ports that its services listen on, each once', () => {
+    const published = Object.values(all).flatMap(({ ports = [] }) => ports.map((port) => port.split(':').at(-2)));
+    expect(new Set(published).size).toBe(published.length);
+    for (const [, { ports, environment }] of gateways) {
+      expect(ports![0]).toMatch(new RegExp(`:${readEnvironment(environment).PORT}$`));
+    }
+  });
+
+  it('puts a load balancer in front of exactly its gateways', () => {
+    const balancer = all['load-balancer']!;
+    const [file, place] = balancer.volumes![0]!.split(':') as [string, string];
+    expect([balancer.image, place]).toEqual([expect.stringMatching(/^haproxy:/), '/usr/local/etc/haproxy/haproxy.cfg']);
+    const config = read(file);
+    const servers = [...config.matchAll(/^ {2}server (\S+) (\S+):(\d+) id (\d+)$/gm)].map(([, ...parts]) => parts);
+    expect(servers).toEqual(
+      gateways.map(([name, { environment }], index) => [
+        ...[name, name, String(readEnvironment(environment).PORT), String(index + 1)],
+      ]),
+    );
+    const sticky = [...config.matchAll(/^ {2}use-server (\S+) if \{ sc_get_gpt0\(0\) eq (\d+) \}$/gm)];
+    expect(sticky.map(([, name, id]) => [name, id])).toEqual(servers.map(([name, , , id]) => [name, id]));
+    expect(Object.keys(balancer.depends_on!)).toEqual(gateways.map(([name]) => name));
+    expect(balancer.ports).toEqual([`8080:${/^ {2}bind :(\d+)$/m.exec(config)![1]}`]);
+  });
+});
+
+it('runs over Redis when nothing is said', () => {
+  expect(compose({})).toEqual(compose({ BROADCAST_TRANSPORT: 'redis' }));
+});
+
+describe('the image', () => {
+  const copied = stages
+    .flat()
+    .filter((line) => line.startsWith('COPY ') && !line.includes('--from='))
+    .flatMap((line) => line.split(/\s+/).slice(1, -1));
+
+  it('copies files that are there and that .dockerignore lets through, and nothing else is sent', () => {
+    const [first, ...lines] = read('.dockerignore')
+      .split('\n')
+      .filter((line) => line && !line.startsWith('#'));
+    expect(first).toBe('*');
+    const sent = lines.filter((line) => line.startsWith('!')).map((line) => line.slice(1));
+    expect(new Set(copied)).toEqual(new Set(sent));
+    expect(copied.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+  });
+
+  it('is of the Node of .nvmrc, throughout', () => {
+    for (const [from] of stages) expect(from).toMatch(new RegExp(`^FROM node:${read('.nvmrc').trim()}-`));
+  });
+
+  it('brings along the package.json that makes the build ES modules, and runs as nobody special', () => {
+    expect(says('COPY package.json')).toBe('./');
+    expect(says('USER ')).toBe('node');
+    expect(says('STOPSIGNAL ')).toBe('SIGTERM');
+    expect(says('ENV ')).toBe('NODE_ENV=production');
+    expect(says('EXPOSE ')).toBe(String(readEnvironment({}).PORT));
+  });
+
+  it('asks a gateway for its health where the gateway answers, and so does the load balancer', async () => {
+    const { app, url } = await startGateway(
+      readEnvironment({ PORT: '0', HOST: '127.0.0.1', LOG_LEVEL: 'fatal', AUTH_ANONYMOUS: 'true' }),
+    );
+    const path = /option httpchk GET (\S+)/.exec(read('deploy/load-balancer/haproxy.cfg'))![1]!;
+    const check = () =>
+      new Promise((resolve) => {
+        const [, ...args] = healthCommand;
+        const env = { PORT: new URL(url).port };
+        execFile(process.execPath, args, { env }, (error) => resolve(error ? error.code : 0));
+      });
+    try {
+      expect(await check()).toBe(0);
+      expect((await fetch(`${url}${path}`)).status).toBe(200);
+    } finally {
+      await app.close();
+    }
+    expect(await check()).toBe(1);
+  });
+});

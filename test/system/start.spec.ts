@@ -1,0 +1,218 @@
+/*
+ * What a new user types first, and what the apps say when their environment is wrong.
+ */
+import { until } from '@app/broadcast/testing';
+import { randomBytes } from 'node:crypto';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { Client, endAll, runGateway, runNode } from './processes.js';
+
+const prefix = `s${randomBytes(4).toString('hex')}.`;
+const environments = [
+  { BROADCAST_TRANSPORT: 'memory' },
+  { BROADCAST_TRANSPORT: 'redis', REDIS_URL: process.env['TEST_REDIS_URL']!, BROADCAST_PREFIX: prefix },
+  { BROADCAST_TRANSPORT: 'rabbitmq', RABBITMQ_URL: process.env['TEST_RABBITMQ_URL']!, BROADCAST_PREFIX: prefix },
+];
+
+afterAll(endAll);
+
+describe('npm start', () => {
+  it.each(environments)(
+    'runs two gateways and a worker over $BROADCAST_TRANSPORT, and shows a message cross',
+    async (environment) => {
+      const port = await freePair();
+      const started = runNode(['scripts/start.mjs'], { ...environment, PORT: String(port) });
+      await until('it prints what to try', () => started.output().includes('Ctrl-C stops everything'), 60_000);
+      expect(started.output()).toMatch(/ann said "Hello!" to gateway 1, bob heard it from gateway 2 after [\d.]+ ms/);
+      expect(started.output()).toContain(`http://127.0.0.1:${port + 1}`);
+      const [ann, bob] = [
+        new Client(`http://127.0.0.1:${port}`, 'ann'),
+        new Client(`http://127.0.0.1:${port + 1}`, 'bob'),
+      ];
+      await Promise.all([ann.join('1'), bob.join('1')]);
+      await ann.say('1', 'hi');
+      await until('bob hears ann', () => bob.chats.length === 1);
+      const chat = runNode([
+        'scripts/chat.mjs',
+        '--user',
+        'eve',
+        '--room',
+        '1',
+        '--port',
+        String(port),
+        '--say',
+        'from a terminal',
+      ]);
+      await until('bob hears the terminal', () => bob.chats.length === 2);
+      expect(bob.heard.at(-1)).toMatchObject({ data: { text: 'from a terminal' }, meta: { from: 'eve' } });
+      expect(await chat.end()).toBe(0);
+      ann.close();
+      bob.close();
+      expect(await started.end('SIGTERM')).toBe(0);
+      for (const each of [port, port + 1])
+        await expect(fetch(`http://127.0.0.1:${each}/health/live`)).rejects.toThrow();
+    },
+    90_000,
+  );
+
+  it('says in one sentence that a port is in use', async () => {
+    const port = await freePair();
+    const occupant = await occupy(port + 1);
+    const started = runNode(['scripts/start.mjs'], { PORT: String(port) });
+    expect(await started.end()).toBe(1);
+    expect(started.output()).toContain(`PORT: ${port + 1} on 0.0.0.0 is in use: stop what uses it, or choose another.`);
+    expect(started.output()).not.toContain('    at ');
+    await close(occupant);
+  }, 60_000);
+});
+
+describe('an app', () => {
+  it.each([
+    [{ PORT: 'abc' }, 'PORT: expected a port from 0 to 65535'],
+    [{ PORT: '99999' }, 'PORT: expected a port from 0 to 65535'],
+    [{ BROADCAST_TRANSPORT: 'kafka' }, 'BROADCAST_TRANSPORT: expected one of memory, redis, rabbitmq'],
+    [{ REDIS_URL: 'localhost' }, 'REDIS_URL: expected a URL that begins with redis:// or rediss://'],
+    [{ RABBITMQ_URL: 'http://x' }, 'RABBITMQ_URL: expected a URL that begins with amqp:// or amqps://'],
+    [{ SHUTDOWN_GRACE: 'soon' }, 'SHUTDOWN_GRACE: expected a duration such as 500ms, 25s, 10m or 1h'],
+    [{ INSTANCE_ID: 'a b' }, 'INSTANCE_ID: expected 1 to 64 of A-Z a-z 0-9 _ . -'],
+    [
+      { PORT: 'x', LOG_LEVEL: 'loud' },
+      'PORT: expected a port from 0 to 65535; LOG_LEVEL: expected one of fatal, error',
+    ],
+    [{ NODE_ENV: 'production' }, 'AUTH_ANONYMOUS: no client could enter'],
+  ])('does not start with %j, and says why in one sentence', async (environment, sentence) => {
+    const app = runNode(['dist/apps/gateway/src/main.js'], environment);
+    expect(await app.end()).toBe(1);
+    expect(app.output()).toContain(sentence);
+    expect(app.output().trim().split('\n')).toHaveLength(1);
+  });
+
+  it('does not start on a port in use, and says so', async () => {
+    const occupant = await occupy(0);
+    const { port } = occupant.address() as AddressInfo;
+    const app = runNode(['dist/apps/gateway/src/main.js'], {
+      PORT: String(port),
+      HOST: '127.0.0.1',
+      LOG_LEVEL: 'fatal',
+    });
+    expect(await app.end()).toBe(1);
+    expect(app.output().trim()).toBe(`PORT: ${port} on 127.0.0.1 is in use: stop what uses it, or choose another.`);
+    await close(occupant);
+  });
+
+  it.each(['gateway', 'worker'])('shows what the environment comes to, without passwords: %s', async (name) => {
+    const app = runNode([`dist/apps/${name}/src/main.js`, '--check-config'], {
+      BROADCAST_TRANSPORT: 'redis',
+      REDIS_URL: 'redis://user:hush@example.org:6379',
+      SHUTDOWN_GRACE: '5s',
+    });
+    expect(await app.end()).toBe(0);
+    expect(JSON.parse(app.output())).toMatchObject({
+      BROADCAST_TRANSPORT: 'redis',
+      REDIS_URL: 'redis://user:***@example.org:6379',
+      SHUTDOWN_GRACE: 5_000,
+      PORT: 3_000,
+    });
+  });
+});
+
+describe('a gateway, asked wrongly', () => {
+  it('answers every request with a code and a sentence, and stays usable', async () => {
+    const gateway = await runGateway({ MAX_MESSAGE_BYTES: '1000' });
+    const ann = await new Client(gateway.url, 'ann').join('r');
+    const room = 'r';
+    const refused: [string, unknown[], string, string][] = [
+      ['room:join', [], 'BAD_REQUEST', 'expected one object as the payload'],
+      ['room:join', ['r'], 'BAD_REQUEST', 'expected one object as the payload'],
+      ['room:join', [null], 'BAD_REQUEST', 'expected one object as the payload'],
+      ['room:join', [{ room }, { room }], 'BAD_REQUEST', 'expected one object as the payload'],
+      ['room:join', [{}], 'BAD_REQUEST', 'room: expected a string'],
+      ['room:join', [{ room: 5 }], 'BAD_REQUEST', 'room: expected a string'],
+      ['room:join', [{ room: '' }], 'BAD_REQUEST', 'room: expected 1 to 128 of A-Z a-z 0-9 _ : . @ -'],
+      ['room:join', [{ room: 'a b' }], 'BAD_REQUEST', 'room: expected 1 to 128 of'],
+      ['room:join', [{ room: 'x'.repeat(129) }], 'BAD_REQUEST', 'room: expected 1 to 128 of'],
+      ['room:join', [{ room: ann.socket.id }], 'FORBIDDEN', 'belongs to a socket'],
+      ['room:leave', [{ room: ['r'] }], 'BAD_REQUEST', 'room: expected a string'],
+      ['room:send', [{ room: 'other', event: 'chat' }], 'NOT_IN_ROOM', 'join it first'],
+      ['room:send', [{ room: ann.socket.id, event: 'chat' }], 'NOT_IN_ROOM', 'join it first'],
+      ['room:send', [{ room }], 'BAD_REQUEST', 'event: expected a string'],
+      ['room:send', [{ room, event: 'room:gap' }], 'BAD_REQUEST', 'does not begin with room: or server:'],
+      ['room:send', [{ room, event: 'server:drain' }], 'BAD_REQUEST', 'does not begin with room: or server:'],
+      ['room:send', [{ room, event: 'connect' }], 'BAD_REQUEST', 'Socket.IO does not reserve'],
+      ['room:send', [{ room, event: 'chat', id: 'ü' }], 'BAD_REQUEST', 'id: expected 1 to 128 printable'],
+      ['room:send', [{ room, event: 'chat', data: 'x'.repeat(1_000) }], 'TOO_LARGE', 'the limit is 1000'],
+      ['room:send', [{ room, event: 'chat', data: Buffer.alloc(100_000) }], 'TOO_LARGE', 'the limit is 1000'],
+      ['room:history', [{ room }], 'BAD_REQUEST', 'unknown request "room:history": expected one of room:join'],
+      ['__proto__', [{ room }], 'BAD_REQUEST', 'unknown request'],
+      ['toString', [], 'BAD_REQUEST', 'unknown request'],
+    ];
+    for (const [request, args, code, message] of refused) {
+      const answer = await ann.ask(request, ...args);
+      expect([request, answer]).toEqual([
+        request,
+        { ok: false, error: { code, message: expect.stringContaining(message) as string } },
+      ]);
+    }
+    expect(
+      await askRaw(ann, `["room:send",{"room":"r","event":"chat","data":${'['.repeat(20_000)}${']'.repeat(20_000)}}]`),
+    ).toMatch(/BAD_REQUEST.*cannot be encoded/);
+    // Without an acknowledgement there is nobody to tell, and nothing breaks.
+    for (const [request, args] of refused) ann.socket.emit(request, ...args);
+    expect(await ann.say('r', 'fine')).toMatchObject({ ok: true });
+    await until('it is heard', () => ann.chats.includes('fine'));
+    expect(ann.chats).toEqual(['fine']);
+    ann.close();
+    expect(await gateway.end('SIGTERM')).toBe(0);
+    expect(gateway.output()).not.toMatch(/ERROR/);
+  });
+
+  it.each([
+    [{ user: 'a b' }, 'auth.user: expected 1 to 128 of'],
+    [{ user: 7 }, 'auth.user: expected a string'],
+  ])('lets nobody in as %j', async (auth, message) => {
+    const gateway = await runGateway({});
+    const client = new Client(gateway.url, undefined, { auth, reconnection: false });
+    const error = await new Promise<Error & { data?: unknown }>((resolve) =>
+      client.socket.once('connect_error', resolve),
+    );
+    expect(error.message).toContain(message);
+    expect(error.data).toEqual({ code: 'BAD_REQUEST', message: error.message });
+    client.close();
+    await gateway.end('SIGTERM');
+  });
+});
+
+/** Sends a packet that a well-behaved client could not even write. Resolves with the packet that answers it. */
+function askRaw({ socket }: Client, packet: string): Promise<string> {
+  const id = 987_654;
+  const { engine } = socket.io;
+  return new Promise((resolve) => {
+    engine.on('data', (data: unknown) => {
+      if (typeof data === 'string' && data.startsWith(`3${id}`)) resolve(data);
+    });
+    engine.write(`2${id}${packet}`);
+  });
+}
+
+async function occupy(port: number): Promise<Server> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '0.0.0.0', resolve));
+  return server;
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()));
+}
+
+/** A free port whose successor is free too. */
+async function freePair(): Promise<number> {
+  for (;;) {
+    const first = await occupy(0);
+    const { port } = first.address() as AddressInfo;
+    const second = await occupy(port + 1).catch(() => undefined);
+    await close(first);
+    if (second) {
+      await close(second);
+      return port;
+    }
+  }
+}
