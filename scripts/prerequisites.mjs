@@ -31,11 +31,7 @@ export async function installPackages() {
   if (existsSync(installed) && (!existsSync(lock) || changedAt(installed) >= changedAt(lock))) return;
   // Development packages even with NODE_ENV=production: the build and the tests need them.
   const options = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
-  // `npm ci` refuses a lock that does not name the binaries of every platform, which is what npm writes where the
-  // registry lacks some of them ("Missing: @swc/core-darwin-arm64@ from lock file"). `npm install` takes it as it is.
-  const exact = existsSync(lock) && (await attempt('Installing the npm packages', 'npm', ['ci', ...options]));
-  if (exact && exact.code === 0) return;
-  await step('Installing the npm packages with npm install', 'npm', ['install', '--no-save', ...options]);
+  await step('Installing the npm packages', 'npm', ['ci', ...options]);
 }
 
 /** Finds redis-server and rabbitmq-server, and installs what is missing with apt-get or Homebrew. */

@@ -207,7 +207,7 @@ describe.each(transports)('two Nest applications over %s', (_name, prepare) => {
 
   it('carry an existing gateway to the other instance, and Rooms to its sockets', async () => {
     const [url, other] = await Promise.all(apps.map(async (app) => (await app.getUrl()).replace('[::1]', '127.0.0.1')));
-    const sockets = [io(url!, { forceNew: true }), io(other!, { forceNew: true })] as const;
+    const sockets = [io(url, { forceNew: true }), io(other, { forceNew: true })] as const;
     const got: unknown[][] = [];
     sockets[1].onAny((...args: unknown[]) => got.push(args));
     for (const socket of sockets) expect(await socket.emitWithAck('enter', 'lobby')).toEqual({ entered: 'lobby' });

@@ -107,7 +107,7 @@ describe.each(transports)('three Socket.IO servers over %s', (_name, prepare) =>
       async () =>
         (await a.server.of('/other').adapter.serverCount()) === 3 && others.every(({ connected }) => connected),
     );
-    await Promise.all(instances.map(({ socket }) => socket.join('r')));
+    for (const { socket } of instances) await socket.join('r');
     await until('the room is heard', () => instances.every(({ adapter }) => adapter.isHeard('r')));
     a.server.of('/other').to('r').emit('other', 1);
     b.server.to('r').emit('main', 2);

@@ -2,7 +2,7 @@
  * An acknowledgement always comes, whatever is thrown: Nest by itself leaves a client that waits for one waiting.
  */
 import { Catch, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
-import { refusalOf } from './answer.js';
+import { isAck, refusalOf } from './answer.js';
 
 @Catch()
 export class AnswerFilter implements ExceptionFilter {
@@ -11,7 +11,6 @@ export class AnswerFilter implements ExceptionFilter {
   catch(thrown: unknown, host: ArgumentsHost): void {
     const refusal = refusalOf(thrown);
     if (refusal.error.code === 'INTERNAL') this.#logger.error(thrown);
-    const ack: unknown = host.getArgs<unknown[]>().find((argument) => typeof argument === 'function');
-    if (typeof ack === 'function') ack(refusal);
+    host.getArgs<unknown[]>().find(isAck)?.(refusal);
   }
 }

@@ -35,6 +35,11 @@ export class RequestError extends Error {
   }
 }
 
+/** Whether a client waits for an answer: Socket.IO passes the way to give one as the last argument. */
+export function isAck(argument: unknown): argument is (answer: Refusal) => void {
+  return typeof argument === 'function';
+}
+
 /** How long a client should wait before it asks again while the broker is away, in ms. */
 export const RETRY_AFTER = 2_000;
 

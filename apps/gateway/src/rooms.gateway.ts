@@ -12,7 +12,7 @@ import {
 } from '@nestjs/websockets';
 import { randomBytes } from 'node:crypto';
 import type { Server, Socket } from 'socket.io';
-import { refusalOf, RequestError, RETRY_AFTER } from './answer.js';
+import { isAck, refusalOf, RequestError, RETRY_AFTER } from './answer.js';
 import { AnswerFilter } from './answer.filter.js';
 import { DrainService } from './drain.service.js';
 import { check, joinRequest, leaveRequest, REQUESTS, sendRequest, userName } from './requests.js';
@@ -98,7 +98,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
     if (REQUESTS.some((request) => request === event)) return proceed();
     const ack = args.at(-1);
     const problem = `unknown request ${JSON.stringify(event)}: expected one of ${REQUESTS.join(', ')}`;
-    if (typeof ack === 'function') ack(refusalOf(new RequestError('BAD_REQUEST', problem)));
+    if (isAck(ack)) ack(refusalOf(new RequestError('BAD_REQUEST', problem)));
   }
 
   /** What was said in rooms without history while the link was down is lost, and everyone in them is told. */

@@ -60,7 +60,7 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
   }
 
   /** `state`, `error`, `gap` and `blocked`, as the bus has them. */
-  override on(event: string, callback: Function): void {
+  override on(event: string, callback: unknown): void {
     this.#bus.on(event as 'state', callback as () => void);
   }
 
@@ -111,14 +111,14 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
 
   #run(context: BroadcastContext, work: (end: () => void) => Promise<void>): void {
     const running: unknown = this.runWithProcessingHooks(context, work);
-    Promise.resolve(running).catch((error: unknown) => this.logger.error(toError(error)));
+    Promise.resolve(running).catch((error: unknown) => void this.logger.error(toError(error)));
   }
 
   #answer({ header }: Message, kind: string, args: unknown[]): void {
     const instance = header.origin;
     if (instance === undefined) return;
     // The one who asked may be gone by now.
-    this.#bus.control.send({ instance }, { kind }, args).catch((error: unknown) => this.logger.debug?.(error));
+    this.#bus.control.send({ instance }, { kind }, args).catch((error: unknown) => void this.logger.debug?.(error));
   }
 
   #find(subject: string): MessageHandler | undefined {

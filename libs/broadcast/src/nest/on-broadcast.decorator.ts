@@ -11,5 +11,5 @@ export const BROADCAST_TRANSPORT = Symbol('BROADCAST_TRANSPORT');
  * word), `order.#` (any number of words). Where several handlers match, all of them run.
  */
 export function OnBroadcast(pattern: string): MethodDecorator {
-  return EventPattern<string>(pattern, BROADCAST_TRANSPORT) as MethodDecorator;
+  return EventPattern<string>(pattern, BROADCAST_TRANSPORT);
 }

@@ -62,6 +62,7 @@ interface ServerInside {
 }
 
 export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements HubMember {
+  declare readonly nsp: Namespace;
   readonly namespace: string;
   readonly #hub: AdapterHub;
   readonly #counts: Counts;
@@ -102,7 +103,7 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
    * call deadline; the bus has told about that, and `isHeard()` says it.
    */
   override addAll(id: string, rooms: Set<string>): Promise<void> | void {
-    super.addAll(id, rooms);
+    void super.addAll(id, rooms);
     const waits: Promise<void>[] = [];
     for (const room of rooms) {
       if (room === id) continue;
@@ -162,7 +163,7 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
     let frame: Frame | undefined;
     for (const id of members.keys()) {
       if (skipped.some((sockets) => sockets.has(id))) continue;
-      const socket = this.nsp.sockets.get(id) as Socket | undefined;
+      const socket = this.nsp.sockets.get(id);
       if (socket) this.#write(socket, message, room, (frame ??= this.#frame(message, room)));
     }
   }
@@ -232,7 +233,7 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
     const { volatile, compress } = message.header.flags ?? {};
     if (volatile && !socket.conn.transport.writable) return;
     if (socket.listenersAnyOutgoing().length > 0) this.#notify(socket, this.#values(message, room));
-    for (const { data, ...ready } of frame) socket.conn.write(data, { compress, ...ready } as { compress?: boolean });
+    for (const { data, ...ready } of frame) socket.conn.write(data, { compress, ...ready });
   }
 
   #notify(socket: Socket, values: unknown[]): void {

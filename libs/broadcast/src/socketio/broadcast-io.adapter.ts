@@ -25,7 +25,7 @@ export class BroadcastIoAdapter extends IoAdapter {
   }
 
   override createIOServer(port: number, options?: ServerOptions): Server {
-    const server = super.createIOServer(port, { ...this.#options.server, ...options } as ServerOptions) as Server;
+    const server = super.createIOServer(port, { ...this.#options.server, ...options } as ServerOptions);
     server.adapter(createAdapter(this.#bus, this.#options));
     return server;
   }

@@ -19,7 +19,7 @@ interface Question {
   readonly rooms: readonly string[];
   readonly totals: number[];
   missing: number;
-  finish(): void;
+  finish: () => void;
 }
 
 export class Counts {

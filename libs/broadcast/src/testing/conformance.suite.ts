@@ -488,7 +488,7 @@ export function conformance(name: string, features: Features, set: ConformanceSe
         const [speaker, hearer] = await Promise.all([bus({ on: mortalTransport }), bus({ on: mortalTransport })]);
         const heard = await listen(hearer, 'room:a');
         let n = 0;
-        const load = setInterval(() => say(speaker, 'room:a', String(n++)).catch(() => undefined), 2);
+        const load = setInterval(() => void say(speaker, 'room:a', String(n++)).catch(() => undefined), 2);
         await until('messages flow', () => heard.messages.length > 20);
         await broker.kill();
         await until('both have noticed', () => speaker.state === 'down' && hearer.state === 'down');

@@ -169,7 +169,7 @@ describe('bindings', () => {
             });
           } else if ('delete' in step) {
             const names = step.delete.map((i) => `k${i}`);
-            for (const name of names) (wanted.delete(name), granted.delete(name));
+            for (const set of [wanted, granted]) for (const name of names) set.delete(name);
             void bindings.delete(names);
           } else {
             await broker.answer(step.answer);
