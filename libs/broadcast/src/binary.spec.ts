@@ -93,6 +93,11 @@ describe('a message with bytes', () => {
     for (const part of [message.args, ...message.frames]) expect(part.buffer).toBe(payload.buffer);
   });
 
+  it.each(['', '{"a":["b"]}', '["a"', '"a"]'])('has an array for its arguments, whoever sent it: not %j', (args) => {
+    const payload = layout({ v: 1, origin: 'gw-1' }, textFrame(`42${args}`));
+    expect(() => decode(payload, () => true)).toThrow(expect.objectContaining({ code: 'UNREADABLE' }));
+  });
+
   it.each([
     ['a buffer', Buffer.from('abc')],
     ['a typed array', Uint8Array.from([97, 98, 99])],
@@ -126,7 +131,14 @@ describe('a message with bytes', () => {
     ['two text frames', layout({ v: 1 }, textFrame('451-' + held), textFrame('abc'))],
     ['a frame cut short', layout({ v: 1 }, textFrame('451-' + held), attachment.subarray(0, 4))],
     ['half the head of a frame', layout({ v: 1 }, textFrame('451-' + held), Buffer.of(0x82))],
-    ['a masked frame', layout({ v: 1 }, textFrame('451-' + held), Buffer.from([0x82, 0x81, 0, 0, 0, 0, 1]))],
+    [
+      'a masked frame',
+      layout(
+        { v: 1 },
+        textFrame('451-' + held),
+        Buffer.concat([Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0]), Buffer.alloc(65_536)]),
+      ),
+    ],
     ['a fragment', layout({ v: 1 }, textFrame('451-' + held), Buffer.from([0x02, 1, 7]))],
     ['a compressed frame', layout({ v: 1 }, textFrame('451-' + held), Buffer.from([0xc2, 1, 7]))],
     [

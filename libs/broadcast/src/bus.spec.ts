@@ -165,6 +165,20 @@ describe('a lost link', () => {
     expect([told.errors.length, bus.counts.outages]).toEqual([2, 2]);
   });
 
+  it('leaves what was under way uncertain at once, and what is said meanwhile to the next', async () => {
+    const { bus, transport, lose } = station();
+    await bus.connect();
+    transport.link.silent.add('publish');
+    const uncertain = expect(bus.publish('room:a', Buffer.from('1'))).rejects.toMatchObject({ code: 'UNCERTAIN' });
+    lose();
+    await pass();
+    await uncertain;
+    const said = bus.publish('room:a', Buffer.from('2'));
+    await pass(50);
+    await said;
+    expect(transport.links.map(({ published }) => published)).toEqual([['1'], ['2']]);
+  });
+
   it('while it restores the subscriptions is replaced by another that restores them all', async () => {
     const { bus, transport, told, lose } = station();
     const subscription = bus.subscribe('room:a', () => undefined);

@@ -172,6 +172,7 @@ describe('a newer version', () => {
     '{"v":2,"args":["chat"]}',
     '{"v":2,"id":7,"args":["chat"]}',
     '{"v": 2}',
+    '{"v":2,"args":[no JSON any more]}',
     '{"v":1.5,"args":[]}',
     '\x01\x00\x00\x00\x07{"v":2}and then something new',
   ])('is left alone, whatever it holds: %j', (payload) => {
@@ -222,6 +223,8 @@ describe('bytes that are no message', () => {
     ['{"v":1,"args":"chat"}'],
     ['{"v":1,"args":[]}'],
     ['{"v":1,"args":[7]}'],
+    ['{"args":[7],"v":1}'],
+    ['{"args":["disconnect"],"v":1}'],
     ['{"v":1,"args":["chat",]}'],
     ['{"v":1,"args":["chat"]}]}'],
     ['{"v":0,"args":["chat"]}'],

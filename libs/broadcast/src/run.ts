@@ -5,6 +5,8 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { readEnvironment, withoutSecrets, type Environment } from './environment.js';
 import { BroadcastError } from './errors.js';
 
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+
 export interface RunningApp {
   readonly app: INestApplicationContext;
 }
@@ -20,8 +22,12 @@ export async function run(start: (environment: Environment) => Promise<RunningAp
     if (process.argv.includes('--check-config')) {
       console.log(JSON.stringify(withoutSecrets(environment), null, 2));
     } else {
+      // As process 1 of a container Node ignores signals that nobody listens to, and the start may wait for the broker.
+      const leave = () => process.exit(0);
+      for (const signal of SIGNALS) process.once(signal, leave);
       const { app } = await start(environment);
-      app.enableShutdownHooks([], { useProcessExit: true });
+      app.enableShutdownHooks([...SIGNALS], { useProcessExit: true });
+      for (const signal of SIGNALS) process.off(signal, leave);
     }
   } catch (error) {
     console.error(error instanceof BroadcastError && error.code === 'BAD_REQUEST' ? error.message : error);

@@ -202,6 +202,9 @@ describe('a channel that nobody listens to any more', () => {
     await wanted.attach(second);
     await pass(2_000);
     expect(asked(second)).toEqual([]);
+    const again = wanted.add('room:a', nothing);
+    await pass();
+    expect([asked(second), again.live]).toEqual([['+a'], true]);
   });
 
   it('and is wanted again while the broker lets go of it, is asked for after that', async () => {
@@ -260,8 +263,8 @@ describe('a message', () => {
     const heard: string[] = [];
     wanted.add('room:a', () => {
       heard.push('1');
-      second.close();
       wanted.add('room:a', () => heard.push('3'));
+      second.close();
     });
     const second = wanted.add('room:a', () => heard.push('2'));
     wanted.deliver('room:a', Buffer.from('x'));

@@ -114,7 +114,6 @@ export class Subscriptions {
   detach(): void {
     this.#link = undefined;
     this.#leaving.clear();
-    for (const entry of this.#lingering.keys()) this.#entries.delete(entry.channel);
     this.#lingering.clear();
     for (const entry of this.#entries.values()) {
       entry.live = false;
