@@ -13,23 +13,25 @@ interface Service {
   image: string;
   build?: { context: string; dockerfile: string };
   command?: string[];
-  depends_on?: Record<string, { condition: string }>;
+  depends_on?: Record<string, { condition: string; required?: boolean }>;
   environment?: Record<string, string>;
-  extends?: { file: string; service: string };
   healthcheck?: { test?: string[]; disable?: boolean };
+  init?: boolean;
+  networks?: { default: { aliases: string[] } };
   ports?: string[];
+  profiles?: string[];
   stop_grace_period?: string;
   volumes?: string[];
 }
 
 const root = join(__dirname, '..', '..');
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
-const services = (path: string, variables: Record<string, string>) => {
-  const text = read(path).replace(/\$\{(\w+):-(\w*)\}/g, (_, name: string, other: string) => variables[name] ?? other);
-  expect(text).not.toContain('${');
-  return (parse(text, { merge: true }) as { services: Record<string, Service> }).services;
-};
-const compose = (variables: Record<string, string>) => services('docker-compose.yml', variables);
+const { services } = parse(read('docker-compose.yml'), { merge: true }) as { services: Record<string, Service> };
+/** What Compose starts with this profile, or with none. */
+const started = (profile?: string) =>
+  Object.fromEntries(
+    Object.entries(services).filter(([, { profiles = [] }]) => !profiles.length || profiles.includes(profile!)),
+  );
 
 /** The instructions of the Dockerfile, stage by stage. */
 const stages = read('deploy/Dockerfile')
@@ -47,41 +49,53 @@ const says = (start: string) =>
     .trim() ?? '';
 const healthCommand = JSON.parse(/CMD (\[.*\])$/.exec(says('HEALTHCHECK'))![1]!) as string[];
 
-describe.each(['redis', 'rabbitmq'] as const)('docker compose over %s', (transport) => {
-  const all = compose({ BROADCAST_TRANSPORT: transport });
+const transports = ['redis', 'rabbitmq'] as const;
+
+describe.each(transports)('docker compose --profile %s', (transport) => {
+  const all = started(transport);
   const apps = Object.entries(all).filter(([, { image }]) => image === 'roomcast');
   const gateways = apps.filter(([, { command }]) => command === undefined);
+  /** The name that the load balancer knows a gateway by. */
+  const alias = ({ networks }: Service) => networks!.default.aliases.join();
 
-  it('has two gateways and a worker, each by its own name', () => {
-    expect(apps.map(([name]) => name)).toEqual(['gateway-1', 'gateway-2', 'worker']);
+  it('starts two gateways and a worker, each by its own name, the broker and the load balancer', () => {
+    expect(apps.map(([name]) => name)).toEqual(
+      ['gateway-1', 'gateway-2', 'worker'].map((app) => `${transport}-${app}`),
+    );
     expect(new Set(apps.map(([, { environment }]) => environment!['INSTANCE_ID'])).size).toBe(3);
+    const others = Object.keys(all).filter((name) => !apps.some(([app]) => app === name));
+    expect(others).toEqual([transport, 'load-balancer']);
   });
 
   it('starts the broker of that transport', () => {
-    const { file, service } = all['broker']!.extends!;
-    expect(service).toBe(transport);
-    const broker = services(file, {})[service]!;
+    const broker = all[transport]!;
     expect(broker.image).toMatch(new RegExp(`^${transport}:`));
     expect(broker.healthcheck?.test?.[0]).toBe('CMD');
   });
 
-  it.each(apps)('gives %s settings that the apps know and take', (_, { environment = {}, stop_grace_period }) => {
+  it.each(apps)('gives %s settings that the apps know and take', (_, { environment = {}, ...app }) => {
+    // Nothing that is set where Compose runs may contradict the profile.
+    expect(JSON.stringify(environment)).not.toContain('$');
     const settings = readEnvironment(environment);
     expect(Object.keys(settings)).toEqual(expect.arrayContaining(Object.keys(environment)));
     expect(transportOf(settings).name).toBe(transport);
-    const url = new URL(settings[transport === 'redis' ? 'REDIS_URL' : 'RABBITMQ_URL']!);
-    expect(Object.keys(all)).toContain(url.hostname);
+    const urls = Object.entries(environment).filter(([name]) => name.endsWith('_URL'));
+    expect(urls).toEqual([[`${transport.toUpperCase()}_URL`, expect.any(String)]]);
+    expect(new URL(urls[0]![1]).hostname).toBe(transport);
+    expect(app.depends_on).toEqual({ [transport]: { condition: 'service_healthy' } });
     expect(settings).toMatchObject({ NODE_ENV: 'production', AUTH_ANONYMOUS: true });
-    expect(stop_grace_period).toMatch(/^\d+s$/);
-    expect(parseInt(stop_grace_period!) * 1_000).toBeGreaterThan(settings.SHUTDOWN_GRACE);
+    expect(app).toMatchObject({ init: true, stop_grace_period: expect.stringMatching(/^\d+s$/) });
+    expect(parseInt(app.stop_grace_period!) * 1_000).toBeGreaterThan(settings.SHUTDOWN_GRACE);
   });
 
   it('waits only for services that are there and whose health is asked', () => {
     for (const { depends_on = {} } of Object.values(all)) {
-      for (const [name, { condition }] of Object.entries(depends_on)) {
+      for (const [name, { condition, required = true }] of Object.entries(depends_on)) {
+        // Compose leaves out what is not required and not of the profile, but not what it has never heard of.
+        expect(Object.keys(required ? all : services)).toContain(name);
         expect([name, condition]).toEqual([name, 'service_healthy']);
-        const { extends: from, healthcheck = from && services(from.file, {})[from.service]!.healthcheck } = all[name]!;
-        expect(healthcheck?.test ?? (all[name]!.image === 'roomcast' && says('HEALTHCHECK'))).toBeTruthy();
+        const { image, healthcheck } = services[name]!;
+        expect(healthcheck?.test ?? (image === 'roomcast' && says('HEALTHCHECK'))).toBeTruthy();
         expect(healthcheck?.disable).toBeFalsy();
       }
     }
@@ -114,19 +128,26 @@ describe.each(['redis', 'rabbitmq'] as const)('docker compose over %s', (transpo
     const config = read(file);
     const servers = [...config.matchAll(/^ {2}server (\S+) (\S+):(\d+) id (\d+)$/gm)].map(([, ...parts]) => parts);
     expect(servers).toEqual(
-      gateways.map(([name, { environment }], index) => [
-        ...[name, name, String(readEnvironment(environment).PORT), String(index + 1)],
+      gateways.map(([, gateway], index) => [
+        ...[alias(gateway), alias(gateway), String(readEnvironment(gateway.environment).PORT), String(index + 1)],
       ]),
     );
     const sticky = [...config.matchAll(/^ {2}use-server (\S+) if \{ sc_get_gpt0\(0\) eq (\d+) \}$/gm)];
     expect(sticky.map(([, name, id]) => [name, id])).toEqual(servers.map(([name, , , id]) => [name, id]));
-    expect(Object.keys(balancer.depends_on!)).toEqual(gateways.map(([name]) => name));
+    const awaited = Object.keys(balancer.depends_on!).filter((name) => name in all);
+    expect(awaited).toEqual(gateways.map(([name]) => name));
     expect(balancer.ports).toEqual([`8080:${/^ {2}bind :(\d+)$/m.exec(config)![1]}`]);
   });
 });
 
-it('runs over Redis when nothing is said', () => {
-  expect(compose({})).toEqual(compose({ BROADCAST_TRANSPORT: 'redis' }));
+it('starts nothing without a profile, and has no others', () => {
+  expect(started()).toEqual({});
+  expect(new Set(Object.values(services).flatMap(({ profiles }) => profiles))).toEqual(new Set(transports));
+});
+
+it.each(['docker-compose.yml', 'README.md'])('is started by what %s says', (file) => {
+  const said = [...read(file).matchAll(/docker compose (.*?) up\b/g)].map(([, options]) => options);
+  expect(said).toEqual(transports.map((transport) => `--profile ${transport}`));
 });
 
 describe('the image', () => {
