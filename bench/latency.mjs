@@ -24,7 +24,7 @@ for (const [name, make] of Object.entries(transports)) {
   });
   await subscription.ready();
   const from = performance.now();
-  for (let sent = 0; sent < COUNT; ) {
+  for (let sent = 0; sent < COUNT;) {
     for (const due = Math.min(COUNT, performance.now() - from); sent < due; sent++) {
       speaker.publish('room:latency', Buffer.from(String(performance.now()).padEnd(100))).catch(console.error);
     }

@@ -145,9 +145,12 @@ it('starts nothing without a profile, and has no others', () => {
   expect(new Set(Object.values(services).flatMap(({ profiles }) => profiles))).toEqual(new Set(transports));
 });
 
-it.each(['docker-compose.yml', 'README.md'])('is started by what %s says', (file) => {
-  const said = [...read(file).matchAll(/docker compose (.*?) up\b/g)].map(([, options]) => options);
-  expect(said).toEqual(transports.map((transport) => `--profile ${transport}`));
+it.each(['docker-compose.yml', 'README.md'])('is started and stopped by what %s says', (file) => {
+  const said = [...read(file).matchAll(/docker compose(.*?) (up|down)\b/g)].map(([, ...words]) => words);
+  expect(said).toEqual([
+    ...transports.map((transport) => [` --profile ${transport}`, 'up']),
+    [' --profile "*"', 'down'],
+  ]);
 });
 
 describe('the image', () => {

@@ -106,5 +106,6 @@ function hidePassword(value: string): string {
   if (!URL.canParse(value)) return value;
   const shown = new URL(value);
   if (shown.password) shown.password = '***';
+  if (shown.searchParams.has('password')) shown.searchParams.set('password', '***');
   return shown.href;
 }

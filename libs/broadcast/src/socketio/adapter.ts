@@ -154,11 +154,11 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
     return Promise.resolve();
   }
 
-  deliver(message: Message, room: string | undefined): void {
+  deliver(message: Message, room: string | undefined): boolean {
     const { header } = message;
-    if (header.raw && header.origin === this.uid) return;
+    if (header.raw && header.origin === this.uid) return false;
     const members = room === undefined ? this.sids : this.#members(room);
-    if (!members || members.size === 0) return;
+    if (!members || members.size === 0) return false;
     const skipped = this.#skipped(header, room);
     let frame: Frame | undefined;
     for (const id of members.keys()) {
@@ -166,6 +166,7 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
       const socket = this.nsp.sockets.get(id);
       if (socket) this.#write(socket, message, room, (frame ??= this.#frame(message, room)));
     }
+    return true;
   }
 
   hearCluster(message: unknown): void {

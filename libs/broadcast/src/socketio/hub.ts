@@ -10,8 +10,8 @@ import type { Subscription } from '../subscriptions.js';
 /** What the hub asks of a namespace's adapter. */
 export interface HubMember {
   readonly namespace: string;
-  /** Writes a message to this instance's sockets: those in `room`, or all of them. */
-  deliver(message: Message, room: string | undefined): void;
+  /** Writes a message to this instance's sockets: those in `room`, or all of them. Returns whether there are any. */
+  deliver(message: Message, room: string | undefined): boolean;
   /** Hears another instance's adapter. */
   hearCluster(message: unknown): void;
   hearCount(origin: string, id: string, rooms: readonly string[]): void;
@@ -79,12 +79,7 @@ export class AdapterHub {
       this.bus.counts.ignored++;
       return;
     }
-    const { raw, id } = message.header;
-    // The same id said again in a room is the same message. Plain emits never carry an id of somebody's choice.
-    const key = raw || id === undefined ? undefined : `${room}\n${id}`;
-    if (key !== undefined && this.#seen.has(key)) return;
     this.#deliver(message, room);
-    if (key !== undefined) this.#seen.add(key);
   }
 
   /** A message to many rooms at once, or to a whole namespace. */
@@ -95,7 +90,13 @@ export class AdapterHub {
   }
 
   #deliver(message: Message, room: string | undefined): void {
-    for (const member of this.#of(message)) member.deliver(message, room);
+    const { raw, id, nsp = '/' } = message.header;
+    // The same id said again in a room is the same message. Plain emits never carry an id of somebody's choice.
+    const key = raw || id === undefined || room === undefined ? undefined : `${nsp}\n${room}\n${id}`;
+    if (key !== undefined && this.#seen.has(key)) return;
+    let reached = false;
+    for (const member of this.#of(message)) reached = member.deliver(message, room) || reached;
+    if (key !== undefined && reached) this.#seen.add(key);
   }
 
   #cluster(message: Message): void {

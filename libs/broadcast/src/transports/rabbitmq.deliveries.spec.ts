@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { ConsumeMessage } from 'amqplib';
 import { setImmediate as turn } from 'node:timers/promises';
+import { BroadcastError } from '../errors.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
 
 const answers: string[] = [];
@@ -50,6 +51,15 @@ describe('deliveries', () => {
     deliveries.take(message(5, true), failing);
     await turn();
     expect(answers).toEqual(['ack ≤1', 'requeue 2', 'requeue 3', 'ack ≤4', 'dead 5']);
+  });
+
+  it('that cannot be read are dead letters at once', async () => {
+    const deliveries = new Deliveries(channel, fail);
+    deliveries.take(message(1), () => {
+      throw new BroadcastError('UNREADABLE', 'no');
+    });
+    expect(answers).toEqual(['dead 1']);
+    await turn();
   });
 
   it('are left alone after the end', async () => {

@@ -2,7 +2,7 @@
  * Acknowledging deliveries: in batches while they are handled, one by one when they are not.
  */
 import type { Channel, ConsumeMessage } from 'amqplib';
-import { toError } from '../errors.js';
+import { BroadcastError, toError } from '../errors.js';
 
 const BATCH = 100;
 
@@ -20,15 +20,19 @@ export class Deliveries {
     this.#failed = failed;
   }
 
-  /** Runs `handle` and answers for the message: if it throws, once more, and then to the dead letters. */
+  /**
+   * Runs `handle` and answers for the message: if it throws, once more, and then to the dead letters. What cannot be
+   * read goes there at once: it will not be more readable the second time.
+   */
   take(message: ConsumeMessage, handle: () => void): void {
     if (this.#ended) return;
     try {
       handle();
-    } catch {
+    } catch (thrown) {
       // Those before it first: a later acknowledgement of "all up to here" is then about other messages only.
       this.#acknowledge();
-      this.#answer(() => this.#channel.nack(message, false, !message.fields.redelivered));
+      const again = !message.fields.redelivered && !isUnreadable(thrown);
+      this.#answer(() => this.#channel.nack(message, false, again));
       return;
     }
     this.#newest = message;
@@ -60,4 +64,8 @@ export class Deliveries {
       this.#failed(toError(thrown));
     }
   }
+}
+
+function isUnreadable(thrown: unknown): boolean {
+  return thrown instanceof BroadcastError && thrown.code === 'UNREADABLE';
 }

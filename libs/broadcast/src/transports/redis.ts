@@ -59,6 +59,8 @@ class RedisLink implements Link {
       // With its default (true), a PUBLISH whose first copy has run is sent again.
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
+      // With its default, closing a connection that is closed already keeps the process alive for two seconds.
+      disconnectTimeout: 0,
     };
     const publisher = new Redis(url, {
       ...settings,
