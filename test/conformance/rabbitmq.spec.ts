@@ -1,8 +1,8 @@
 /*
  * RabbitMQ against the suite: the shared one, the same behind a gate, and one of its own that may be killed.
  */
-import { rabbitmq } from '@app/broadcast';
-import { conformance } from '@app/broadcast/testing';
+import { Bus, rabbitmq } from '@app/broadcast';
+import { collect, conformance, until } from '@app/broadcast/testing';
 import { connect, type ChannelModel } from 'amqplib';
 import { openGate, type Gate } from '../brokers/gate.js';
 import { startRabbitmq, type RabbitmqProcess } from '../brokers/rabbitmq.js';
@@ -48,3 +48,58 @@ conformance(
     },
   },
 );
+
+describe('rabbitmq, further', () => {
+  /** Two buses on the broker that may be harmed, one for each direction. */
+  async function pair(): Promise<{ broker: RabbitmqProcess; speaker: Bus; hearer: Bus }> {
+    const broker = (mortal ??= await startRabbitmq());
+    const [speaker, hearer] = ['speaker', 'hearer'].map((instance) => {
+      const bus = new Bus(rabbitmq({ url: broker.url }), {
+        instance,
+        outboxAge: 500,
+        probeInterval: 200,
+        probeMisses: 3,
+      });
+      return bus.on('error', () => undefined);
+    }) as [Bus, Bus];
+    await Promise.all([speaker.connect(15_000), hearer.connect(15_000)]);
+    return { broker, speaker, hearer };
+  }
+
+  it('tells that the broker is short of memory: publishing is refused in time, hearing goes on, no link is dropped', async () => {
+    const { broker, speaker, hearer } = await pair();
+    const heard = collect(hearer, 'room:a');
+    await heard.ready();
+    await broker.ctl('set_vm_memory_high_watermark', '0.00001');
+    await until('both are told', () => speaker.blocked && hearer.blocked);
+    await expect(speaker.publish('room:a', Buffer.from('x'))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    // Longer than the probe would take to call the link deaf.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect([speaker.state, hearer.state, speaker.counts.outages]).toEqual(['up', 'up', 0]);
+    await broker.ctl('set_vm_memory_high_watermark', '0.6');
+    await until('both are told again', () => !speaker.blocked && !hearer.blocked);
+    await speaker.publish('room:a', Buffer.from('after'));
+    await until('it is heard', () => heard.messages.includes('after'));
+    await Promise.all([speaker.close(), hearer.close()]);
+  }, 60_000);
+
+  it('comes back when an operator deletes its queue or closes its connections, and leaves nothing behind', async () => {
+    const { broker, speaker, hearer } = await pair();
+    const heard = collect(hearer, 'room:a');
+    await heard.ready();
+    const queues = async () =>
+      (await broker.ctl('list_queues', '--silent', 'name')).split('\n').filter((name) => name.includes('.i.'));
+    const own = (await queues()).find((name) => name.includes('.i.hearer.'))!;
+    await broker.ctl('delete_queue', own).catch(() => broker.ctl('close_all_connections', 'the queue is locked'));
+    await until('it has noticed', () => hearer.counts.outages > 0);
+    await broker.ctl('close_all_connections', 'on purpose');
+    await until('both have noticed', () => speaker.counts.outages > 0);
+    await Promise.all([speaker.ready(15_000), hearer.ready(15_000)]);
+    await until('it is heard again', async () => {
+      await speaker.publish('room:a', Buffer.from('x')).catch(() => undefined);
+      return heard.messages.length > 0;
+    });
+    await Promise.all([speaker.close(), hearer.close()]);
+    await until('no queue stays', async () => (await queues()).length === 0);
+  }, 60_000);
+});

@@ -10,10 +10,7 @@ import {
   BroadcastModule,
   BroadcastServer,
   Bus,
-  memory,
   OnBroadcast,
-  rabbitmq,
-  redis,
   Rooms,
   type BusState,
   type Transport,
@@ -27,6 +24,7 @@ import { randomBytes } from 'node:crypto';
 import { lastValueFrom, of, toArray } from 'rxjs';
 import type { Server, Socket } from 'socket.io';
 import { io } from 'socket.io-client';
+import { transports } from './transports.js';
 
 const heard: string[] = [];
 
@@ -130,18 +128,6 @@ class Farewell implements OnModuleDestroy {
     await this.#rooms.to('lobby').emit('farewell', this.bus.instance);
   }
 }
-
-const transports: [string, (prefix: string) => () => Transport][] = [
-  [
-    'memory',
-    () => {
-      const shared = memory();
-      return () => shared;
-    },
-  ],
-  ['redis', (prefix) => () => redis({ url: process.env['TEST_REDIS_URL'], prefix })],
-  ['rabbitmq', (prefix) => () => rabbitmq({ url: process.env['TEST_RABBITMQ_URL'], prefix })],
-];
 
 describe.each(transports)('two Nest applications over %s', (_name, prepare) => {
   let apps: [INestApplication, INestApplication];

@@ -2,13 +2,14 @@
  * Plain Socket.IO servers on one bus: what `io` does on one instance reaches the sockets of the others. Three servers
  * in this process, real clients, over each transport.
  */
-import { BroadcastAdapter, Bus, createAdapter, memory, rabbitmq, redis, Rooms, type Transport } from '@app/broadcast';
+import { BroadcastAdapter, Bus, createAdapter, Rooms, type Transport } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
 import { randomBytes } from 'node:crypto';
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Server, type Socket as ServerSocket } from 'socket.io';
 import { io, type Socket } from 'socket.io-client';
+import { transports } from './transports.js';
 
 interface Instance {
   bus: Bus;
@@ -20,18 +21,6 @@ interface Instance {
   client: Socket;
   heard: unknown[][];
 }
-
-const transports: [string, (prefix: string) => () => Transport][] = [
-  [
-    'memory',
-    () => {
-      const shared = memory();
-      return () => shared;
-    },
-  ],
-  ['redis', (prefix) => () => redis({ url: process.env['TEST_REDIS_URL'], prefix })],
-  ['rabbitmq', (prefix) => () => rabbitmq({ url: process.env['TEST_RABBITMQ_URL'], prefix })],
-];
 
 describe.each(transports)('three Socket.IO servers over %s', (_name, prepare) => {
   let instances: [Instance, Instance, Instance];
