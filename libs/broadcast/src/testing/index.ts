@@ -1,10 +1,6 @@
 /*
  * For authors of transports: the suite that every transport has to pass.
  */
-export {
-  conformance,
-  type ConformanceBroker,
-  type ConformanceGate,
-  type ConformanceSetup,
-} from './conformance.suite.js';
+export { conformance } from './conformance.suite.js';
+export type { ConformanceBroker, ConformanceGate, ConformanceSetup } from './stage.js';
 export { collect, until } from './conditions.js';
