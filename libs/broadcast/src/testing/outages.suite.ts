@@ -37,7 +37,7 @@ export function outages(stage: Stage): void {
       ['a cut', () => gate.cut()],
       ['a black hole', () => gate.blackhole()],
       ['a refusal', () => gate.refuse()],
-      ['another black hole', () => gate.blackhole()],
+      ['a line too slow to be of use', () => gate.slow(10_000)],
       ['another cut', () => gate.cut()],
     ];
     for (const [index, [what, begin]] of outages.entries()) {
