@@ -4,13 +4,14 @@ import { lastValueFrom } from 'rxjs';
 import { BroadcastClient, Bus, readEnvironment, transportOf } from '../dist/libs/broadcast/src/index.js';
 
 const [room, text] = process.argv.slice(2);
-const environment = readEnvironment();
+const environment = settings();
 if (!room || !text) stop('npm run announce -- <room>[,<room>…] "<text>"');
 if (environment.BROADCAST_TRANSPORT === 'memory') {
   stop('announce speaks over a broker: set BROADCAST_TRANSPORT=redis or rabbitmq, as for the gateways and workers.');
 }
 
 const bus = new Bus(transportOf(environment));
+bus.on('error', ({ message }) => console.error(message));
 try {
   await bus.connect();
   const command = { rooms: room.split(','), text };
@@ -20,6 +21,14 @@ try {
   process.exitCode = 1;
 } finally {
   await bus.close();
+}
+
+function settings() {
+  try {
+    return readEnvironment();
+  } catch (error) {
+    return stop(error.message);
+  }
 }
 
 function stop(why) {

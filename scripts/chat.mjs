@@ -3,22 +3,8 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { io } from 'socket.io-client';
 
-const { values } = parseArgs({
-  options: {
-    url: { type: 'string' },
-    port: { type: 'string', default: '3000' },
-    room: { type: 'string', default: '123' },
-    user: { type: 'string', default: `guest-${process.pid}` },
-    say: { type: 'string' },
-    help: { type: 'boolean', short: 'h' },
-  },
-});
-if (values.help) {
-  console.log(
-    'npm run chat -- [--user bob] [--room 123] [--port 3001 | --url http://…] [--say "one line, then leave"]',
-  );
-  process.exit(0);
-}
+const USAGE = 'npm run chat -- [--user bob] [--room 123] [--port 3001 | --url http://…] [--say "one line, then leave"]';
+const values = options();
 
 const url = values.url ?? `http://127.0.0.1:${values.port}`;
 const { room, user } = values;
@@ -28,11 +14,15 @@ socket.onAny((event, data, meta) => {
   const said = event === 'chat' && typeof data?.text === 'string' ? data.text : `${event} ${JSON.stringify(data)}`;
   console.log(`${meta?.from ?? '·'}: ${said}`);
 });
-socket.on('connect_error', (error) => console.error(`${url}: ${error.message}; trying again`));
+socket.on('connect_error', (error) => {
+  // With data it is a refusal by the gateway, which the same request would meet again.
+  if (error.data || values.say !== undefined) leave(`${url}: ${error.message}`);
+  console.error(`${url}: ${error.message}; is a gateway there? Trying again`);
+});
 socket.on('disconnect', (reason) => console.log(`· disconnected (${reason})`));
 socket.on('connect', async () => {
   const joined = await ask('room:join', { room });
-  if (!joined.ok) return console.error(`· cannot join ${room}: ${joined.error.message}`);
+  if (!joined.ok) leave(`cannot join ${room}: ${joined.error.message}`);
   console.log(`· ${user} is in room ${room} by ${url}, with ${joined.count - 1} more`);
   if (values.say !== undefined) {
     await say(values.say);
@@ -57,4 +47,29 @@ async function ask(request, body) {
   } catch (error) {
     return { ok: false, error: { message: error.message } };
   }
+}
+
+function options() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        url: { type: 'string' },
+        port: { type: 'string', default: '3000' },
+        room: { type: 'string', default: '123' },
+        user: { type: 'string', default: `guest-${process.pid}` },
+        say: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+    if (!values.help) return values;
+    console.log(USAGE);
+    process.exit();
+  } catch (error) {
+    return leave(`${error.message}\n${USAGE}`);
+  }
+}
+
+function leave(why) {
+  console.error(why);
+  process.exit(1);
 }

@@ -2,6 +2,7 @@
 // process; over a broker they are processes of their own.
 import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkNode, installPackages } from './prerequisites.mjs';
@@ -17,6 +18,7 @@ build();
 const { readEnvironment, transportOf } = await import('../dist/libs/broadcast/src/index.js');
 const environment = settings();
 const ports = [environment.PORT, environment.PORT + 1];
+await checkPorts();
 step(`starting two gateways and a worker over ${environment.BROADCAST_TRANSPORT}`);
 if (environment.BROADCAST_TRANSPORT === 'memory') await startHere();
 else startProcesses();
@@ -29,12 +31,10 @@ async function startHere() {
   const { startWorker } = await import('../dist/apps/worker/src/worker.js');
   const transport = transportOf(environment);
   const started = [];
-  for (const signal of ['SIGINT', 'SIGTERM']) {
-    process.once(signal, async () => {
-      await Promise.all(started.map(({ app }) => app.close()));
-      process.exit();
-    });
-  }
+  onEnd(async () => {
+    await Promise.all(started.map(({ app }) => app.close()));
+    process.exit();
+  });
   try {
     started.push(await startWorker({ ...environment, INSTANCE_ID: 'worker-1' }, transport));
     for (const [index, PORT] of ports.entries()) {
@@ -47,24 +47,57 @@ async function startHere() {
 
 /** A process each. When one ends by itself, the others are stopped too. */
 function startProcesses() {
-  const children = [
-    run('worker-1', 'worker'),
-    ...ports.map((port, index) => run(`gateway-${index + 1}`, 'gateway', { PORT: String(port) })),
-  ];
-  for (const signal of ['SIGINT', 'SIGTERM'])
-    process.on(signal, () => children.forEach((child) => child.kill('SIGTERM')));
-  children.forEach((child) =>
-    child.on('exit', (code) => {
-      process.exitCode ||= code ?? 0;
-      children.forEach((other) => other.kill('SIGTERM'));
-      if (children.every(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null)) process.exit();
-    }),
-  );
+  const names = ['worker-1', 'gateway-1', 'gateway-2'];
+  const children = new Map(names.map((name) => [name, run(name)]));
+  let stopping = false;
+  const end = () => {
+    stopping = true;
+    for (const child of children.values()) child.kill('SIGTERM');
+  };
+  onEnd(end);
+  for (const [name, child] of children) {
+    child.on('exit', (code, signal) => {
+      children.delete(name);
+      if (!stopping) {
+        console.error(`${name} ended with ${signal ?? `code ${code}`}: stopping the others.`);
+        process.exitCode = 1;
+        end();
+      }
+      if (children.size === 0) process.exit();
+    });
+  }
 }
 
-function run(INSTANCE_ID, app, variables = {}) {
-  const env = { LOG_LEVEL: 'warn', ...process.env, INSTANCE_ID, ...variables };
+function run(INSTANCE_ID) {
+  const [app, number] = INSTANCE_ID.split('-');
+  const env = { LOG_LEVEL: 'warn', ...process.env, INSTANCE_ID, ...(app === 'gateway' && { PORT: ports[number - 1] }) };
   return spawn(process.execPath, [`dist/apps/${app}/src/main.js`], { env, stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+/** Ctrl-C, a signal, or the end of whoever started this: npm does not pass a SIGTERM on. */
+function onEnd(end) {
+  const parent = process.ppid;
+  const orphaned = setInterval(() => process.ppid !== parent && end(), 500).unref();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => {
+      clearInterval(orphaned);
+      end();
+    });
+  }
+}
+
+/** Whoever holds a port already would answer in our gateways' place. */
+async function checkPorts() {
+  for (const port of ports) {
+    if (port < 1 || port > 65_535)
+      stop('PORT: expected a port from 1 to 65534, since the second gateway takes the next one.');
+    const probe = createServer();
+    const error = await new Promise((resolve) => probe.once('error', resolve).listen(port, environment.HOST, resolve));
+    if (error?.code === 'EADDRINUSE') {
+      stop(`PORT: ${port} on ${environment.HOST} is in use: stop what uses it, or choose another.`);
+    }
+    if (!error) await new Promise((resolve) => probe.close(resolve));
+  }
 }
 
 /** Waits for a gateway to be ready, and says why that takes long. */

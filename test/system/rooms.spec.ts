@@ -39,6 +39,13 @@ describe.each(brokers)('two gateways over $transport', ({ transport, variable, s
     return made;
   }
 
+  it("refuse a room that is a socket's own, on whichever of them the socket is", async () => {
+    const [ann, bob] = await Promise.all([client(0).join('x'), client(1).join('x')]);
+    const refusal = { ok: false, error: { code: 'FORBIDDEN', message: 'that name belongs to a socket' } };
+    for (const { socket } of [ann, bob]) expect(await bob.ask('room:join', { room: socket.id })).toEqual(refusal);
+    expect(await bob.ask('room:join', { room: 'abcdefghij0123456789' })).toMatchObject({ ok: true, count: 1 });
+  });
+
   it('carry what is said to one to the sockets on the other, once, in order, with meta', async () => {
     const [ann, bob] = await Promise.all([client(0, 'ann').join('123'), client(1, 'bob').join('123')]);
     const count = 300;

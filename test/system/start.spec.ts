@@ -79,6 +79,7 @@ describe('an app', () => {
       'PORT: expected a port from 0 to 65535; LOG_LEVEL: expected one of fatal, error',
     ],
     [{ NODE_ENV: 'production' }, 'AUTH_ANONYMOUS: no client could enter'],
+    [{ CORS_ORIGINS: 'example.org' }, 'CORS_ORIGINS: expected origins such as https://example.org'],
   ])('does not start with %j, and says why in one sentence', async (environment, sentence) => {
     const app = runNode(['dist/apps/gateway/src/main.js'], environment);
     expect(await app.end()).toBe(1);
@@ -109,9 +110,34 @@ describe('an app', () => {
     expect(JSON.parse(app.output())).toMatchObject({
       BROADCAST_TRANSPORT: 'redis',
       REDIS_URL: 'redis://user:***@example.org:6379',
-      SHUTDOWN_GRACE: 5_000,
+      SHUTDOWN_GRACE: '5000ms',
       PORT: 3_000,
     });
+  });
+});
+
+describe('a gateway', () => {
+  it('lets pages of the given origins in, and no others', async () => {
+    const gateway = await runGateway({ CORS_ORIGINS: 'https://a.org,https://b.org' });
+    const allowed = async (Origin: string) => {
+      const response = await fetch(`${gateway.url}/socket.io/?EIO=4&transport=polling`, { headers: { Origin } });
+      return response.headers.get('access-control-allow-origin');
+    };
+    expect([await allowed('https://b.org'), await allowed('https://c.org')]).toEqual(['https://b.org', null]);
+    await gateway.end('SIGTERM');
+  });
+
+  it('drains so that clients come back by themselves, however many they are', async () => {
+    const port = String(await freePair());
+    const first = await runGateway({ PORT: port });
+    const clients = Array.from({ length: 120 }, () => new Client(first.url, undefined, { transports: ['websocket'] }));
+    await until('all are connected', () => clients.every(({ socket }) => socket.connected));
+    expect(await first.end('SIGTERM')).toBe(0);
+    expect(clients.every(({ heard }) => heard.some(({ event }) => event === 'server:drain'))).toBe(true);
+    const second = await runGateway({ PORT: port });
+    await until('all are back', () => clients.every(({ socket }) => socket.connected));
+    clients.forEach((client) => client.close());
+    await second.end('SIGTERM');
   });
 });
 

@@ -16,15 +16,19 @@ export interface Gateway {
 /** Up to this size a message that is too large gets a proper refusal; beyond it Engine.IO drops the client, in bytes. */
 const SPACIOUS = 1024 * 1024;
 
+/** @throws BroadcastError `BAD_REQUEST` when a gateway with these settings would be of no use */
+export function checkSettings({ AUTH_ANONYMOUS }: Settings): void {
+  if (AUTH_ANONYMOUS) return;
+  const why = 'no client could enter: tokens are not supported yet, and anonymous access is off';
+  throw new BroadcastError('BAD_REQUEST', `AUTH_ANONYMOUS: ${why}. Set AUTH_ANONYMOUS=true.`);
+}
+
 /**
  * @param transport share one `memory()` between the gateways and workers of a process that are to hear each other
  * @throws BroadcastError `BAD_REQUEST` when the settings cannot work, or the port is in use
  */
 export async function startGateway(settings: Settings, transport: Transport = transportOf(settings)): Promise<Gateway> {
-  if (!settings.AUTH_ANONYMOUS) {
-    const why = 'no client could enter: tokens are not supported yet, and anonymous access is off';
-    throw new BroadcastError('BAD_REQUEST', `AUTH_ANONYMOUS: ${why}. Set AUTH_ANONYMOUS=true.`);
-  }
+  checkSettings(settings);
   const app = await NestFactory.create(GatewayModule.with(settings, transport), {
     logger: new ConsoleLogger({
       logLevels: LOG_LEVELS.slice(LOG_LEVELS.indexOf(settings.LOG_LEVEL)),
@@ -32,7 +36,8 @@ export async function startGateway(settings: Settings, transport: Transport = tr
     }),
   });
   const maxHttpBufferSize = Math.max(SPACIOUS, 4 * settings.MAX_MESSAGE_BYTES);
-  app.useWebSocketAdapter(new BroadcastIoAdapter(app, { server: { maxHttpBufferSize } }));
+  const cors = settings.CORS_ORIGINS.includes('*') ? { origin: '*' } : { origin: settings.CORS_ORIGINS };
+  app.useWebSocketAdapter(new BroadcastIoAdapter(app, { server: { maxHttpBufferSize, cors } }));
   try {
     await app.listen(settings.PORT, settings.HOST);
   } catch (error) {
@@ -50,13 +55,21 @@ export async function startGateway(settings: Settings, transport: Transport = tr
 
 function explain(error: unknown, { PORT, HOST }: Settings): unknown {
   const { code } = error as NodeJS.ErrnoException;
-  const what =
-    code === 'EADDRINUSE'
-      ? 'is in use: stop what uses it, or choose another'
-      : code === 'EACCES'
-        ? 'is not allowed'
-        : '';
-  return what ? new BroadcastError('BAD_REQUEST', `PORT: ${PORT} on ${HOST} ${what}.`, { cause: error }) : error;
+  switch (code) {
+    case 'EADDRINUSE':
+      return refuse(`PORT: ${PORT} on ${HOST} is in use: stop what uses it, or choose another.`, error);
+    case 'EACCES':
+      return refuse(`PORT: this process may not listen on ${PORT}: choose another.`, error);
+    case 'ENOTFOUND':
+    case 'EADDRNOTAVAIL':
+      return refuse(`HOST: ${HOST} is no address of this machine: 0.0.0.0 is all of them.`, error);
+    default:
+      return error;
+  }
+}
+
+function refuse(sentence: string, cause: unknown): BroadcastError {
+  return new BroadcastError('BAD_REQUEST', sentence, { cause });
 }
 
 /** An address that a client on this machine can use. */

@@ -17,11 +17,15 @@ export class HealthController {
   readonly #bus: Bus;
   readonly #drain: DrainService;
   readonly #requiresBroker: boolean;
+  #trouble?: string;
 
   constructor(bus: Bus, drain: DrainService, @Inject(SETTINGS) settings: Settings) {
     this.#bus = bus;
     this.#drain = drain;
     this.#requiresBroker = settings.READINESS_REQUIRES_BROKER;
+    bus.on('error', ({ code, message }) => {
+      if (code === 'LINK_LOST') this.#trouble = message;
+    });
   }
 
   @Get('live')
@@ -35,7 +39,8 @@ export class HealthController {
     const { draining } = this.#drain;
     const ready = everUp && !draining && (state === 'up' || !this.#requiresBroker);
     response.status(ready ? HttpStatus.OK : HttpStatus.SERVICE_UNAVAILABLE);
-    const broker = { transport: transport.name, state, blocked, roundTrip, outages: counts.outages };
+    const trouble = state === 'up' ? undefined : this.#trouble;
+    const broker = { transport: transport.name, state, trouble, blocked, roundTrip, ...counts };
     return { status: ready ? 'ok' : 'unavailable', instance, draining, broker };
   }
 }

@@ -2,6 +2,6 @@
  * `node dist/apps/gateway/src/main.js [--check-config]`
  */
 import { run } from '@app/broadcast';
-import { startGateway } from './gateway.js';
+import { checkSettings, startGateway } from './gateway.js';
 
-await run((environment) => startGateway(environment));
+await run({ check: checkSettings, start: (settings) => startGateway(settings) });

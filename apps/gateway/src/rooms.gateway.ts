@@ -22,6 +22,9 @@ interface UserData {
   user: string;
 }
 
+/** What Socket.IO's ids look like. Rooms may look like it too; then the other instances are asked. */
+const SOCKET_ID = /^[\w-]{20}$/;
+
 type UserSocket = Socket<object, object, object, UserData>;
 
 @WebSocketGateway()
@@ -59,7 +62,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
   @SubscribeMessage('room:join')
   async join(@ConnectedSocket() socket: UserSocket, @MessageBody() body: unknown) {
     const { room } = check(joinRequest, body);
-    if (this.#adapter.sids.has(room)) throw new RequestError('FORBIDDEN', 'that name belongs to a socket');
+    if (await this.#isPrivate(room)) throw new RequestError('FORBIDDEN', 'that name belongs to a socket');
     const wasIn = socket.rooms.has(room);
     await socket.join(room);
     if (!this.#adapter.isHeard(room)) {
@@ -84,6 +87,17 @@ export class RoomsGateway implements OnGatewayInit<Server> {
     }
     const published = await this.#rooms.publish({ room, event, data, id, from: socket.data.user });
     return { ok: true, id: published.id };
+  }
+
+  /** Whether the name is a socket's id, on any instance: who joins it would hear what is meant for that socket alone. */
+  async #isPrivate(room: string): Promise<boolean> {
+    if (this.#adapter.sids.has(room)) return true;
+    if (!SOCKET_ID.test(room)) return false;
+    try {
+      return (await this.#server.in(room).fetchSockets()).some(({ id }) => id === room);
+    } catch {
+      throw new RequestError('UNAVAILABLE', 'another instance does not answer now: try again', RETRY_AFTER);
+    }
   }
 
   /** @throws RequestError */

@@ -6,6 +6,7 @@ import { Controller, Logger } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
 import { z } from 'zod';
 
+const EXPECTED = 'expected { rooms: string[], text: string of 1 to 10,000 characters }';
 const announcement = z.object({
   rooms: z.array(z.string().min(1)).min(1),
   text: z.string().min(1).max(10_000),
@@ -24,8 +25,7 @@ export class AnnouncementsController {
   @MessagePattern('room.announce', BROADCAST_TRANSPORT)
   async announce(@Payload() command: unknown) {
     const { success, data } = announcement.safeParse(command);
-    if (!success)
-      throw new RpcException({ code: 'BAD_REQUEST', message: 'expected { rooms: string[], text: string }' });
+    if (!success) throw new RpcException({ code: 'BAD_REQUEST', message: EXPECTED });
     try {
       const { id } = await this.#rooms.to(data.rooms).from('worker').emit('announcement', { text: data.text });
       this.#logger.log(`announced in ${data.rooms.length} room(s)`);

@@ -4,4 +4,4 @@
 import { run } from '@app/broadcast';
 import { startWorker } from './worker.js';
 
-await run((environment) => startWorker(environment));
+await run({ start: (settings) => startWorker(settings) });

@@ -25,6 +25,8 @@ export async function startWorker(
     }),
   });
   await app.listen();
-  new Logger('Worker').log(`${app.get(Bus).instance} is at work`);
+  const { instance } = app.get(Bus);
+  const alone = transport.name === 'memory' ? ', heard in this process only' : '';
+  new Logger('Worker').log(`${instance} is at work over ${transport.name}${alone}`);
   return { app };
 }

@@ -27,6 +27,7 @@ const schema = z
       .regex(/^[\w:.-]{0,64}$/, 'at most 64 of A-Z a-z 0-9 _ : . -')
       .default(''),
     AUTH_ANONYMOUS: boolean().optional(),
+    CORS_ORIGINS: origins().default([]),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
     SHUTDOWN_GRACE: duration().default(25_000),
     READINESS_REQUIRES_BROKER: boolean().default(false),
@@ -60,14 +61,16 @@ export function transportOf(environment: Environment): Transport {
   return transports[environment.BROADCAST_TRANSPORT](environment);
 }
 
-/** The environment as it may be shown: without the passwords in it. */
-export function withoutSecrets(environment: Environment): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(environment).map(([key, value]) => [
-      key,
-      key.endsWith('_URL') ? hidePassword(String(value)) : value,
-    ]),
-  );
+/** The environment as it may be shown, and given again: without the passwords in it. */
+export function showEnvironment(environment: Environment): Record<string, unknown> {
+  const { REDIS_URL, RABBITMQ_URL, SHUTDOWN_GRACE, CORS_ORIGINS } = environment;
+  return {
+    ...environment,
+    ...(REDIS_URL !== undefined && { REDIS_URL: hidePassword(REDIS_URL) }),
+    ...(RABBITMQ_URL !== undefined && { RABBITMQ_URL: hidePassword(RABBITMQ_URL) }),
+    SHUTDOWN_GRACE: `${SHUTDOWN_GRACE}ms`,
+    CORS_ORIGINS: CORS_ORIGINS.join(','),
+  };
 }
 
 function names(): [TransportName, ...TransportName[]] {
@@ -84,6 +87,15 @@ function integer(what: string, min: number, max: number) {
 
 function boolean() {
   return z.enum(['true', 'false', '1', '0'], 'true or false').transform((value) => value === 'true' || value === '1');
+}
+
+function origins() {
+  const what = 'origins such as https://example.org, separated by commas, or *';
+  const isOrigin = (value: string) => value === '*' || (URL.canParse(value) && new URL(value).origin === value);
+  return z
+    .string()
+    .transform((value) => value.split(',').map((origin) => origin.trim()))
+    .refine((list) => list.every(isOrigin), what);
 }
 
 function duration() {

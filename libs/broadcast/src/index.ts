@@ -9,7 +9,7 @@ export {
   type BroadcastModuleOptions,
 } from './broadcast.module.js';
 export { Bus, type BusEvents, type BusOptions, type BusState } from './bus.js';
-export { readEnvironment, transportOf, withoutSecrets, type Environment } from './environment.js';
+export { readEnvironment, transportOf, showEnvironment, type Environment } from './environment.js';
 export { decode, decodeArgs, encode, isReservedEvent, NEWER, type Header, type Message } from './envelope.js';
 export { BroadcastError, type BroadcastErrorCode } from './errors.js';
 export { BroadcastClient, RemoteError, type BroadcastClientOptions } from './nest/broadcast.client.js';

@@ -2,13 +2,16 @@
  * The way in that both apps share: read the environment, start, and say in one sentence why it cannot be.
  */
 import type { INestApplicationContext } from '@nestjs/common';
-import { readEnvironment, withoutSecrets, type Environment } from './environment.js';
+import { readEnvironment, showEnvironment, type Environment } from './environment.js';
 import { BroadcastError } from './errors.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+const USAGE = 'Settings come from the environment (docs/gateway.md). --check-config prints them and starts nothing.';
 
-export interface RunningApp {
-  readonly app: INestApplicationContext;
+export interface App {
+  /** Refuses settings that this app cannot work with. @throws BroadcastError `BAD_REQUEST` */
+  check?: (environment: Environment) => void;
+  start: (environment: Environment) => Promise<{ readonly app: INestApplicationContext }>;
 }
 
 /**
@@ -16,21 +19,31 @@ export interface RunningApp {
  * its passwords, and starts nothing. Wrong settings end the process with code 1 and one sentence. SIGTERM and SIGINT
  * close the app in order and end the process with code 0.
  */
-export async function run(start: (environment: Environment) => Promise<RunningApp>): Promise<void> {
+export async function run({ check = () => undefined, start }: App): Promise<void> {
   try {
-    const environment = readEnvironment();
-    if (process.argv.includes('--check-config')) {
-      console.log(JSON.stringify(withoutSecrets(environment), null, 2));
-    } else {
-      // As process 1 of a container Node ignores signals that nobody listens to, and the start may wait for the broker.
-      const leave = () => process.exit(0);
-      for (const signal of SIGNALS) process.once(signal, leave);
-      const { app } = await start(environment);
-      app.enableShutdownHooks([...SIGNALS], { useProcessExit: true });
-      for (const signal of SIGNALS) process.off(signal, leave);
+    const [option, ...more] = process.argv.slice(2);
+    if (option === '--help' || option === '-h') return console.log(USAGE);
+    if (more.length > 0 || (option !== undefined && option !== '--check-config')) {
+      throw new BroadcastError('BAD_REQUEST', `Unknown option ${[option, ...more].join(' ')}. ${USAGE}`);
     }
+    const environment = readEnvironment();
+    check(environment);
+    if (option === '--check-config') return console.log(JSON.stringify(showEnvironment(environment), null, 2));
+    warn(environment);
+    // As process 1 of a container Node ignores signals that nobody listens to, and the start may wait for the broker.
+    const leave = () => process.exit(0);
+    for (const signal of SIGNALS) process.once(signal, leave);
+    const { app } = await start(environment);
+    app.enableShutdownHooks([...SIGNALS], { useProcessExit: true });
+    for (const signal of SIGNALS) process.off(signal, leave);
   } catch (error) {
     console.error(error instanceof BroadcastError && error.code === 'BAD_REQUEST' ? error.message : error);
     process.exit(1);
   }
+}
+
+/** A process of its own on the embedded transport is alone, which is rarely meant when an address is given. */
+function warn({ BROADCAST_TRANSPORT, REDIS_URL, RABBITMQ_URL }: Environment): void {
+  if (BROADCAST_TRANSPORT !== 'memory' || (REDIS_URL ?? RABBITMQ_URL) === undefined) return;
+  console.warn('BROADCAST_TRANSPORT is memory: the broker addresses that are set are not used.');
 }

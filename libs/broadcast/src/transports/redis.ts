@@ -40,7 +40,7 @@ class RedisLink implements Link {
     for (const connection of [publisher, subscriber]) {
       let cause: Error | undefined;
       connection.on('error', (error: Error) => (cause = error));
-      connection.on('close', () => events.lost(cause ?? new Error('Redis closed the connection')));
+      connection.on('close', () => events.lost(cause ?? new Error('the server closed the connection')));
     }
     subscriber.on('messageBuffer', (name: Buffer, payload: Buffer) => this.#receive(name, payload));
   }
