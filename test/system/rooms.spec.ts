@@ -123,6 +123,8 @@ describe.each(brokers)('two gateways over $transport', ({ transport, variable, s
       '{"v":1,"room":"g","args":"chat"}',
       '{"v":1,"room":5,"args":["chat",1]}',
       '{"v":1,"room":"g","args":["disconnect"]}',
+      '{"v":1,"room":"g","origin":"gw-1","args":["chat",{"te]}',
+      '{"v":1,"room":"g","origin":"gw-2","args":["disconnect"]}',
       '{"v":2,"room":"g","args":["chat","from the future"]}',
       Buffer.from([1, 0, 0, 0, 99, 1]),
       Buffer.from([0xff, 0xfe, 0x00]),

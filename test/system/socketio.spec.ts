@@ -194,6 +194,71 @@ describe.each(transports)('three Socket.IO servers over %s', (_name, prepare) =>
     expect(instances[2].heard).toEqual([]);
   });
 
+  it('drop control messages that make no sense, and nobody is disconnected', async () => {
+    const [a, b] = instances;
+    const request = { opts: { rooms: [], except: [], flags: {} }, requestId: 'q' };
+    const nonsense: unknown[] = [
+      null,
+      {},
+      { nsp: '/', type: 7, data: request },
+      { nsp: '/', type: 7, uid: 5, data: request },
+      { nsp: '/', type: 7, uid: 'zz' },
+      { nsp: '/', type: 3, uid: 'zz', data: { ...request, packet: { type: 2, data: ['connect'] } } },
+      { nsp: '/', type: 3, uid: 'zz', data: { ...request, packet: { type: 99, data: ['x'] } } },
+      { nsp: '/', type: 'x', uid: 'zz' },
+    ];
+    for (const message of nonsense) await a.bus.control.send('all', { kind: 'cluster', origin: 'zz' }, [message]);
+    for (const kind of ['count', 'counted', 'emit']) await a.bus.control.send('all', { kind, origin: 'zz' }, []);
+    await settle();
+    expect(heard()).toEqual([[], [], []]);
+    expect(b.bus.counts.failed + b.bus.counts.unreadable).toBeGreaterThan(0);
+  });
+
+  it('survive what cannot be sent to another: a deep handshake, deep acknowledgements, data with a cycle', async () => {
+    const [a, b] = instances;
+    const cycle: unknown[] = [];
+    cycle.push(cycle);
+    b.socket.data = { cycle };
+    await expect(a.server.timeout(300).fetchSockets()).rejects.toThrow('timeout');
+    b.socket.data = {};
+    b.client.on('deep', () => b.client.io.engine.write(`30${'['.repeat(9_000)}${']'.repeat(9_000)}`));
+    await a.server
+      .timeout(300)
+      .emitWithAck('deep')
+      .catch(() => undefined);
+    await settle();
+    expect(b.bus.counts.dropped).toBeGreaterThan(0);
+  });
+
+  it('deliver a message to several rooms to a socket whose join to an earlier one is still on its way', async () => {
+    const [a, b] = instances;
+    await b.socket.join('second');
+    const joining = b.socket.join('first');
+    const said = new Rooms(a.bus).to(['first', 'second']).emit('both');
+    await Promise.all([joining, said]);
+    await settle();
+    expect(b.heard.map(([event]) => event)).toEqual(['both']);
+  });
+
+  it('keep a room for its other members when a member by number leaves it', async () => {
+    const [a, b, c] = instances;
+    await Promise.all([a.socket.join(123 as never), b.socket.join('123')]);
+    c.server.to('123').emit('one');
+    await settle();
+    await a.socket.leave(123 as never);
+    expect(b.adapter.isHeard('123')).toBe(true);
+    c.server.to('123').emit('two');
+    await settle();
+    expect(heard()).toEqual([[['one']], [['one'], ['two']], []]);
+  });
+
+  it('let go of the bus when the last namespace is closed', async () => {
+    const [a] = instances;
+    const before = a.bus.listenerCount('state');
+    await a.server.close();
+    expect(a.bus.listenerCount('state')).toBe(before - 1);
+  });
+
   it('count the sockets of a room on all of them', async () => {
     const [a, b, c] = instances;
     await Promise.all([a.socket.join('n'), b.socket.join('n')]);
@@ -207,6 +272,7 @@ describe.each(transports)('three Socket.IO servers over %s', (_name, prepare) =>
 
 async function openInstance(transport: Transport, id: string): Promise<Instance> {
   const bus = new Bus(transport, { instance: `${id}-${randomBytes(3).toString('hex')}` });
+  bus.on('error', () => undefined);
   await bus.connect(15_000);
   const http = createServer();
   const server = new Server(http, { adapter: createAdapter(bus) as never });

@@ -3,7 +3,8 @@
  */
 import { until } from '@app/broadcast/testing';
 import { randomBytes } from 'node:crypto';
-import { createServer, type AddressInfo, type Server } from 'node:net';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Server } from 'node:net';
 import { Client, endAll, runGateway, runNode } from './processes.js';
 
 const prefix = `s${randomBytes(4).toString('hex')}.`;
@@ -125,6 +126,16 @@ describe('a gateway', () => {
     };
     expect([await allowed('https://b.org'), await allowed('https://c.org')]).toEqual(['https://b.org', null]);
     await gateway.end('SIGTERM');
+  });
+
+  it('ends on SIGTERM although a connection stays open that never sends a byte', async () => {
+    const gateway = await runGateway({});
+    const { hostname, port } = new URL(gateway.url);
+    const idle = connect(Number(port), hostname);
+    idle.on('error', () => undefined);
+    await once(idle, 'connect');
+    expect(await gateway.end('SIGTERM')).toBe(0);
+    idle.destroy();
   });
 
   it('drains so that clients come back by themselves, however many they are', async () => {

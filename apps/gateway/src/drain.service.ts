@@ -3,12 +3,16 @@
  * their sockets are closed in slices within the grace period. The bus is closed after all of it.
  */
 import { Inject, Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
+import type { Server as HttpServer } from 'node:http';
+import type { Socket as TcpSocket } from 'node:net';
 import type { Server } from 'socket.io';
 import { SETTINGS, type Settings } from './settings.js';
 
 /** Pause between two slices, in ms, and the smallest slice. */
 const PAUSE = 50;
 const SMALLEST_SLICE = 50;
+/** Time for what is under way on the connections that are left, in ms. */
+const LAST_WORDS = 2_000;
 /** Clients are asked to return somewhere in this many ms, so that they do not come back as one wave. */
 const SPREAD = 5_000;
 
@@ -17,6 +21,7 @@ export class DrainService implements BeforeApplicationShutdown {
   readonly #logger = new Logger('Drain');
   readonly #grace: number;
   #draining = false;
+  readonly #connections = new Set<TcpSocket>();
   #server?: Server;
 
   constructor(@Inject(SETTINGS) settings: Settings) {
@@ -28,8 +33,12 @@ export class DrainService implements BeforeApplicationShutdown {
   }
 
   /** The server whose sockets are to be drained. */
-  attach(server: Server): void {
+  attach(server: Server, http: HttpServer): void {
     this.#server = server;
+    http.on('connection', (connection) => {
+      this.#connections.add(connection);
+      connection.once('close', () => this.#connections.delete(connection));
+    });
   }
 
   async beforeApplicationShutdown(): Promise<void> {
@@ -46,5 +55,12 @@ export class DrainService implements BeforeApplicationShutdown {
       for (const socket of sockets.splice(0, slice)) socket.conn.close();
       if (sockets.length > 0) await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
+    // Closing an HTTP server waits for every connection: for one that never sends a byte, without end.
+    setTimeout(
+      () => {
+        for (const connection of this.#connections) connection.destroy();
+      },
+      Math.min(LAST_WORDS, this.#grace),
+    );
   }
 }

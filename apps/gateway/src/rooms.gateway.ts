@@ -11,6 +11,7 @@ import {
   type OnGatewayInit,
 } from '@nestjs/websockets';
 import { randomBytes } from 'node:crypto';
+import type { Server as HttpServer } from 'node:http';
 import type { Server, Socket } from 'socket.io';
 import { isAck, refusalOf, RequestError, RETRY_AFTER } from './answer.js';
 import { AnswerFilter } from './answer.filter.js';
@@ -45,7 +46,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
 
   afterInit(server: Server): void {
     this.#server = server;
-    this.#drain.attach(server);
+    this.#drain.attach(server, server.httpServer as HttpServer);
     server.use((socket: UserSocket, next) => {
       try {
         socket.data.user = this.#identify(socket);
@@ -65,7 +66,8 @@ export class RoomsGateway implements OnGatewayInit<Server> {
     if (await this.#isPrivate(room)) throw new RequestError('FORBIDDEN', 'that name belongs to a socket');
     const wasIn = socket.rooms.has(room);
     await socket.join(room);
-    if (!this.#adapter.isHeard(room)) {
+    // Another join of the same socket may have failed meanwhile, and taken it out again.
+    if (!this.#adapter.isHeard(room) || !socket.rooms.has(room)) {
       if (!wasIn) await socket.leave(room);
       throw new RequestError('UNAVAILABLE', 'the broker does not confirm the room now: try again', RETRY_AFTER);
     }
@@ -111,7 +113,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
   #refuseUnknown([event, ...args]: unknown[], proceed: () => void): void {
     if (REQUESTS.some((request) => request === event)) return proceed();
     const ack = args.at(-1);
-    const problem = `unknown request ${JSON.stringify(event)}: expected one of ${REQUESTS.join(', ')}`;
+    const problem = `unknown request ${JSON.stringify(String(event).slice(0, 64))}: expected one of ${REQUESTS.join(', ')}`;
     if (isAck(ack)) ack(refusalOf(new RequestError('BAD_REQUEST', problem)));
   }
 

@@ -84,10 +84,10 @@ describe('a message with bytes', () => {
     );
   });
 
-  it('of a trusted origin is not read beyond its header: arguments and frames are views of the same bytes', () => {
-    const args = Buffer.from('["file",\xff]', 'latin1');
+  it('keeps arguments and frames as views of the bytes that came', () => {
+    const args = Buffer.from('["file",{"_placeholder":true,"num":0}]');
     const payload = layout('{"v":1,"origin":"gw-1"}', websocketFrame(1, [Buffer.from('451-'), args]), attachment);
-    const message = decode(payload, (origin) => origin === 'gw-1') as Message;
+    const message = decode(payload) as Message;
     expect(message.args).toEqual(args);
     expect(message.frames).toEqual([attachment]);
     for (const part of [message.args, ...message.frames]) expect(part.buffer).toBe(payload.buffer);
@@ -95,7 +95,7 @@ describe('a message with bytes', () => {
 
   it.each(['', '{"a":["b"]}', '["a"', '"a"]'])('has an array for its arguments, whoever sent it: not %j', (args) => {
     const payload = layout({ v: 1, origin: 'gw-1' }, textFrame(`42${args}`));
-    expect(() => decode(payload, () => true)).toThrow(expect.objectContaining({ code: 'UNREADABLE' }));
+    expect(() => decode(payload)).toThrow(expect.objectContaining({ code: 'UNREADABLE' }));
   });
 
   it.each([

@@ -57,7 +57,6 @@ describe('control messages', () => {
     control.on('ping', () => undefined);
     hear('all', payload);
     expect(bus.counts.ignored).toBe(1);
-    expect(control.knows('gw-2')).toBe(false);
   });
 
   it('that cannot be read are their listener’s failure', () => {
@@ -65,20 +64,8 @@ describe('control messages', () => {
     expect(() => hear('all', 'nonsense')).toThrow(expect.objectContaining({ code: 'UNREADABLE' }));
   });
 
-  it('make an instance known, with all its parts', () => {
-    const { control, hear } = station();
-    control.on('ping', () => undefined);
-    expect(control.knows('gw-2')).toBe(false);
-    hear('all', said('gw-2/01K'));
-    expect(['gw-2', 'gw-2/01K', 'gw-2/other'].map((origin) => control.knows(origin))).toEqual([true, true, true]);
-    expect(['gw-3', 'gw', 'gw-20'].map((origin) => control.knows(origin))).toEqual([false, false, false]);
-  });
-
-  it('make no more than 10,000 instances known at a time', () => {
-    const { control, hear } = station();
-    control.on('ping', () => undefined);
-    for (let i = 0; i <= 10_000; i++) hear('all', said(`gw-${i}`));
-    expect(control.knows('gw-0')).toBe(false);
-    expect(control.knows('gw-10000')).toBe(true);
+  it('that cannot be encoded reject, and never throw at whoever sends them', async () => {
+    const { control } = station();
+    await expect(control.send('all', { kind: 'ping' }, [1n])).rejects.toMatchObject({ code: 'BAD_REQUEST' });
   });
 });

@@ -20,7 +20,6 @@ export interface ControlBus {
 export class Control {
   readonly #bus: ControlBus;
   readonly #listeners = new Map<string, readonly ControlListener[]>();
-  readonly #known = new Set<string>();
 
   constructor(bus: ControlBus) {
     this.#bus = bus;
@@ -43,36 +42,25 @@ export class Control {
    * Sends to every instance, this one included, or to one.
    *
    * @param to `all`, or an instance's id: then it rejects with `NO_LISTENER` when that instance is not there
+   * @throws BroadcastError through the promise, `BAD_REQUEST` for arguments that cannot be encoded too
    */
-  send(to: 'all' | { instance: string }, header: { kind: string } & Partial<Header>, args: unknown[]): Promise<void> {
+  async send(
+    to: 'all' | { instance: string },
+    header: { kind: string } & Partial<Header>,
+    args: unknown[],
+  ): Promise<void> {
     const channel: Channel = to === 'all' ? 'all' : `instance:${to.instance}`;
-    return this.#bus.publish(channel, encode({ ...stamp(this.#bus.instance), ...header }, args));
-  }
-
-  /** Whether an instance by this id has spoken on the control channels: it writes whole envelopes. */
-  knows(origin: string): boolean {
-    const part = origin.indexOf('/');
-    return this.#known.has(part < 0 ? origin : origin.slice(0, part));
+    await this.#bus.publish(channel, encode({ ...stamp(this.#bus.instance), ...header }, args));
   }
 
   #receive(payload: Buffer): void {
-    const message = decode(payload, (origin) => this.knows(origin));
+    const message = decode(payload);
     const listeners = message === NEWER ? undefined : this.#listeners.get(message.header.kind ?? '');
     if (message === NEWER || !listeners) {
       // A kind that this version, or this process, has no use for.
       this.#bus.counts.ignored++;
       return;
     }
-    this.#learn(message.header.origin);
     for (const listener of listeners) listener(message);
   }
-
-  #learn(origin: string | undefined): void {
-    if (origin === undefined || this.knows(origin)) return;
-    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
-    this.#known.add(origin.split('/', 1)[0] ?? origin);
-  }
 }
-
-/** Instances come and go under new ids; the set of those seen must not grow for ever. */
-const MAX_KNOWN = 10_000;

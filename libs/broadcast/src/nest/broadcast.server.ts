@@ -7,7 +7,7 @@
 import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
 import { finalize } from 'rxjs';
 import type { Bus } from '../bus.js';
-import { decodeArgs, type Message } from '../envelope.js';
+import { decodeArgs, instanceOf, type Message } from '../envelope.js';
 import { toError } from '../errors.js';
 import { BroadcastContext } from './broadcast.context.js';
 import { BROADCAST_TRANSPORT } from './on-broadcast.decorator.js';
@@ -115,8 +115,8 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
   }
 
   #answer({ header }: Message, kind: string, args: unknown[]): void {
-    const instance = header.origin;
-    if (instance === undefined) return;
+    if (header.origin === undefined) return;
+    const instance = instanceOf(header.origin);
     // The one who asked may be gone by now.
     this.#bus.control.send({ instance }, { kind }, args).catch((error: unknown) => void this.logger.debug?.(error));
   }

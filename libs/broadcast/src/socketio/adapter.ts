@@ -13,7 +13,7 @@ import {
   type ClusterResponse,
 } from 'socket.io-adapter';
 import type { Bus } from '../bus.js';
-import { decodeArgs, stamp, type Header, type Message } from '../envelope.js';
+import { decodeArgs, instanceOf, isReservedEvent, stamp, type Message } from '../envelope.js';
 import { BroadcastError } from '../errors.js';
 import { publishToRooms } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
@@ -154,12 +154,12 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
     return Promise.resolve();
   }
 
-  deliver(message: Message, room: string | undefined): boolean {
+  deliver(message: Message, room: string | undefined, earlier: readonly string[]): boolean {
     const { header } = message;
     if (header.raw && header.origin === this.uid) return false;
     const members = room === undefined ? this.sids : this.#members(room);
     if (!members || members.size === 0) return false;
-    const skipped = this.#skipped(header, room);
+    const skipped = [...(header.except ?? []), ...earlier].flatMap((name) => this.#members(name) ?? []);
     let frame: Frame | undefined;
     for (const id of members.keys()) {
       if (skipped.some((sockets) => sockets.has(id))) continue;
@@ -170,7 +170,7 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
   }
 
   hearCluster(message: unknown): void {
-    this.onMessage(message as ClusterMessage);
+    this.onMessage(checkCluster(message));
   }
 
   hearCount(origin: string, id: string, rooms: readonly string[]): void {
@@ -196,8 +196,13 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
     return '';
   }
 
-  protected override doPublishResponse(requesterUid: string, response: ClusterResponse): Promise<void> {
-    return this.#control({ instance: instanceOf(requesterUid) }, 'cluster', [response]);
+  protected override async doPublishResponse(requesterUid: string, response: ClusterResponse): Promise<void> {
+    try {
+      await this.#control({ instance: instanceOf(requesterUid) }, 'cluster', [response]);
+    } catch (error) {
+      // The base class only logs it. Who asked may be gone; any other failure leaves somebody waiting in vain.
+      if (!(error instanceof BroadcastError && error.code === 'NO_LISTENER')) this.#dropped(error);
+    }
   }
 
   #control(to: 'all' | { instance: string }, kind: string, args: unknown[]): Promise<void> {
@@ -222,12 +227,6 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
     const { bus } = this.#hub;
     bus.counts.dropped++;
     if (error instanceof BroadcastError && error.code !== 'CLOSED') bus.report(error);
-  }
-
-  /** Sockets that do not get this copy: the excepted, and those in a room that comes earlier in the list. */
-  #skipped({ except = [], rooms = [] }: Header, room: string | undefined): ReadonlySet<string>[] {
-    const earlier = room === undefined ? [] : rooms.slice(0, Math.max(0, rooms.indexOf(room)));
-    return [...except, ...earlier].flatMap((name) => this.#members(name) ?? []);
   }
 
   #write(socket: Socket, message: Message, room: string | undefined, frame: Frame): void {
@@ -255,7 +254,9 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
 
   /** Socket.IO lets a room be a number; on the wire it is its digits. */
   #members(room: string): ReadonlySet<string> | undefined {
-    return this.rooms.get(room) ?? (/^\d+$/.test(room) ? this.rooms.get(Number(room) as unknown as string) : undefined);
+    const named = this.rooms.get(room);
+    const numbered = /^\d+$/.test(room) ? this.rooms.get(Number(room) as unknown as string) : undefined;
+    return named && numbered ? new Set([...named, ...numbered]) : (named ?? numbered);
   }
 
   #sizes(rooms: readonly string[]): number[] {
@@ -269,7 +270,7 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
   }
 
   #release(room: string): void {
-    if (this.#held.delete(room)) this.#hub.release(room);
+    if (!this.#members(room)?.size && this.#held.delete(room)) this.#hub.release(room);
   }
 
   get #nsp(): string | undefined {
@@ -277,11 +278,23 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
   }
 }
 
-/** The instance that an adapter's uid, `<instance>/<adapter>`, belongs to. */
-function instanceOf(uid: string): string {
-  return uid.slice(0, uid.lastIndexOf('/'));
-}
-
 function plain({ rooms, except, flags }: BroadcastOptions) {
   return { rooms: [...rooms], except: [...(except ?? [])], flags: flags ?? {} };
+}
+
+/** What would break the base class, or every client of the namespace, is dropped here. @throws BroadcastError */
+function checkCluster(message: unknown): ClusterMessage {
+  const { uid, type, data } = (message ?? {}) as { uid?: unknown; type?: unknown; data?: unknown };
+  const known = typeof uid === 'string' && typeof type === 'number';
+  if (!known || (type === Number(MessageType.BROADCAST) && !isBroadcast(data))) {
+    throw new BroadcastError('UNREADABLE', 'it is no message of a Socket.IO adapter');
+  }
+  return message as ClusterMessage;
+}
+
+function isBroadcast(data: unknown): boolean {
+  const { packet } = (data ?? {}) as { packet?: { type?: unknown; data?: unknown } };
+  if (packet?.type !== EVENT || !Array.isArray(packet.data)) return false;
+  const event: unknown = packet.data[0];
+  return typeof event === 'string' && !isReservedEvent(event);
 }
