@@ -51,14 +51,15 @@ conformance(
 
 describe('rabbitmq, further', () => {
   /** Two buses on the broker that may be harmed, one for each direction. */
-  async function pair(): Promise<{ broker: RabbitmqProcess; speaker: Bus; hearer: Bus }> {
+  async function pair(probeInterval = 200): Promise<{ broker: RabbitmqProcess; speaker: Bus; hearer: Bus }> {
     const broker = (mortal ??= await startRabbitmq());
     const [speaker, hearer] = ['speaker', 'hearer'].map((instance) => {
       const bus = new Bus(rabbitmq({ url: broker.url }), {
         instance,
         outboxAge: 500,
-        probeInterval: 200,
+        probeInterval,
         probeMisses: 3,
+        linger: 0,
       });
       return bus.on('error', () => undefined);
     }) as [Bus, Bus];
@@ -72,6 +73,8 @@ describe('rabbitmq, further', () => {
     await heard.ready();
     await broker.ctl('set_vm_memory_high_watermark', '0.00001');
     await until('both are told', () => speaker.blocked && hearer.blocked);
+    // The connection that hears is not the one that the broker has stopped to read from.
+    await collect(hearer, 'room:b').ready(2_000);
     await expect(speaker.publish('room:a', Buffer.from('x'))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     // Longer than the probe would take to call the link deaf.
     await new Promise((resolve) => setTimeout(resolve, 1_500));
@@ -84,7 +87,8 @@ describe('rabbitmq, further', () => {
   }, 60_000);
 
   it('comes back when an operator deletes its queue or closes its connections, and leaves nothing behind', async () => {
-    const { broker, speaker, hearer } = await pair();
+    // The probe would notice too, later.
+    const { broker, speaker, hearer } = await pair(60_000);
     const heard = collect(hearer, 'room:a');
     await heard.ready();
     const queues = async () =>
@@ -99,6 +103,10 @@ describe('rabbitmq, further', () => {
       await speaker.publish('room:a', Buffer.from('x')).catch(() => undefined);
       return heard.messages.length > 0;
     });
+    const bindings = async () => (await broker.ctl('list_bindings', '--silent', 'routing_key')).split('\n');
+    expect(await bindings()).toContain('room.a');
+    heard.close();
+    await until('the room that was left is not bound any more', async () => !(await bindings()).includes('room.a'));
     await Promise.all([speaker.close(), hearer.close()]);
     await until('no queue stays', async () => (await queues()).length === 0);
   }, 60_000);

@@ -62,6 +62,16 @@ class Listeners {
     throw new Error('on purpose');
   }
 
+  @MessagePattern('math.*', BROADCAST_TRANSPORT)
+  anyMath(): string {
+    return 'by the wildcard';
+  }
+
+  @MessagePattern('math.pi', BROADCAST_TRANSPORT)
+  pi(): number {
+    return 3;
+  }
+
   @MessagePattern('add', BROADCAST_TRANSPORT)
   add(@Payload() numbers: number[]): number {
     heard.push(`${this.#bus.instance} add`);
@@ -164,6 +174,8 @@ describe.each(transports)('two Nest applications over %s', (_name, prepare) => {
     expect(await lastValueFrom(client.send('add', [1, 2, 3]))).toBe(6);
     expect(heard).toHaveLength(1);
     expect(await lastValueFrom(client.send('42', {}))).toBe('a pattern that is JSON too');
+    expect(await lastValueFrom(client.send('math.e', {}))).toBe('by the wildcard');
+    expect(await lastValueFrom(client.send('math.pi', {}))).toBe(3);
     expect(await lastValueFrom(client.send('stream', {}).pipe(toArray()))).toEqual([1, 2, 3]);
   });
 
