@@ -37,7 +37,9 @@ export async function startGateway(settings: Settings, transport: Transport = tr
   });
   const maxHttpBufferSize = Math.max(SPACIOUS, 4 * settings.MAX_MESSAGE_BYTES);
   const cors = settings.CORS_ORIGINS.includes('*') ? { origin: '*' } : { origin: settings.CORS_ORIGINS };
-  app.useWebSocketAdapter(new BroadcastIoAdapter(app, { server: { maxHttpBufferSize, cors } }));
+  app.useWebSocketAdapter(
+    new BroadcastIoAdapter(app, { role: 'gateway', strict: true, server: { maxHttpBufferSize, cors } }),
+  );
   try {
     await app.listen(settings.PORT, settings.HOST);
   } catch (error) {

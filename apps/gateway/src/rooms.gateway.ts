@@ -1,7 +1,7 @@
 /*
  * The requests of clients: join a room, leave it, say something in it. Every one of them is answered.
  */
-import { BroadcastAdapter, Bus, Rooms } from '@app/broadcast';
+import { BroadcastAdapter, Bus, looksLikeSocketId, Rooms } from '@app/broadcast';
 import { Inject, UseFilters } from '@nestjs/common';
 import {
   ConnectedSocket,
@@ -22,9 +22,6 @@ import { SETTINGS, type Settings } from './settings.js';
 interface UserData {
   user: string;
 }
-
-/** What Socket.IO's ids look like. Rooms may look like it too; then the other instances are asked. */
-const SOCKET_ID = /^[\w-]{20}$/;
 
 type UserSocket = Socket<object, object, object, UserData>;
 
@@ -94,7 +91,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
   /** Whether the name is a socket's id, on any instance: who joins it would hear what is meant for that socket alone. */
   async #isPrivate(room: string): Promise<boolean> {
     if (this.#adapter.sids.has(room)) return true;
-    if (!SOCKET_ID.test(room)) return false;
+    if (!looksLikeSocketId(room)) return false;
     try {
       return (await this.#server.in(room).fetchSockets()).some(({ id }) => id === room);
     } catch {

@@ -60,6 +60,8 @@ const REPORT_INTERVAL = 60_000;
 export class Bus extends EventEmitter<BusEvents> {
   readonly instance: string;
   readonly transport: Transport;
+  /** When this process joined, in ms since 1970. */
+  readonly startedAt = Date.now();
   /** What instances say to each other beside the rooms. */
   readonly control: Control;
   /** What happened so far, in numbers that only grow. */

@@ -40,6 +40,8 @@ export interface Header {
   readonly flags?: Flags;
   /** A plain Socket.IO emit: its arguments reach clients as they are, without meta. */
   readonly raw?: 1;
+  /** The sender does not know which instance the sockets that `rooms` names are on: who has one says so. */
+  readonly seek?: 1;
 }
 
 export interface Message {
@@ -220,6 +222,7 @@ const FIELDS = new Map<string, (value: unknown) => boolean>(
     except: isStrings,
     flags: isObject,
     raw: (value: unknown) => value === 1,
+    seek: (value: unknown) => value === 1,
   }),
 );
 

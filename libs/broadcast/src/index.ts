@@ -9,6 +9,8 @@ export {
   type BroadcastModuleOptions,
 } from './broadcast.module.js';
 export { Bus, type BusEvents, type BusOptions, type BusState } from './bus.js';
+export type { Departure, Member } from './membership.js';
+export { looksLikeSocketId } from './routing.js';
 export { readEnvironment, transportOf, showEnvironment, type Environment } from './environment.js';
 export { decode, decodeArgs, encode, isReservedEvent, NEWER, type Header, type Message } from './envelope.js';
 export { BroadcastError, type BroadcastErrorCode } from './errors.js';
@@ -19,8 +21,9 @@ export { BROADCAST_TRANSPORT, OnBroadcast } from './nest/on-broadcast.decorator.
 export { matches } from './nest/pattern.js';
 export { run } from './run.js';
 export { Rooms, RoomSpeaker, type Published, type RoomMessage, type RoomsOptions } from './rooms/rooms.js';
-export { BroadcastAdapter, createAdapter, type AdapterOptions } from './socketio/adapter.js';
+export { BroadcastAdapter, createAdapter, type AdapterOptions, type Incomplete } from './socketio/adapter.js';
 export { BroadcastIoAdapter, type BroadcastIoAdapterOptions } from './socketio/broadcast-io.adapter.js';
+export { createEmitter, type Emitter } from './socketio/emitter.js';
 export type { Listener, Subscription } from './subscriptions.js';
 export type { Channel, Features, Link, LinkEvents, OpenOptions, Transport } from './transport.js';
 export { memory } from './transports/memory.js';

@@ -5,19 +5,28 @@
 import type { Bus } from './bus.js';
 import { encode, type Header } from './envelope.js';
 import { BroadcastError } from './errors.js';
+import type { Channel } from './transport.js';
 
-/** Rooms in one call travel as one message each up to here, and as one message to every instance above. */
+/** A message that would take more ways than this takes one, to every instance. */
 const MAX_ROUTES = 8;
 
 export interface RoutingOptions {
-  /** It has to go to every instance, because not every member's instance listens to the room. @default false */
-  everywhere?: boolean;
+  /** The ways that it takes. @default each room's own channel */
+  channels?: readonly Channel[];
   /** Largest message, as it travels, in bytes. @default Infinity */
   maxBytes?: number;
 }
 
 /**
- * Encodes once and publishes. Resolves when the broker has accepted all of it.
+ * Whether Socket.IO may have drawn it as a socket's id. Every socket is in a room of that name, which no instance
+ * subscribes to: there are too many of them. A room that only looks like one costs a message to every instance.
+ */
+export function looksLikeSocketId(room: string): boolean {
+  return room.length === 20 && /^[\w-]{20}$/.test(room);
+}
+
+/**
+ * Publishes once for each way, and resolves when the broker has accepted all of it.
  *
  * @param rooms none: the whole namespace
  * @throws BroadcastError `BAD_REQUEST` and `TOO_LARGE` at once; what {@link Bus.publish} says, through the promise
@@ -27,18 +36,30 @@ export function publishToRooms(
   rooms: readonly string[],
   header: Omit<Header, 'v' | 'room' | 'rooms' | 'kind'>,
   args: readonly unknown[],
-  { everywhere = false, maxBytes = Infinity }: RoutingOptions = {},
+  { channels = rooms.map((room): Channel => `room:${room}`), maxBytes = Infinity }: RoutingOptions = {},
 ): Promise<unknown> {
-  const toAll = everywhere || rooms.length === 0 || rooms.length > MAX_ROUTES;
-  const payload = encode({ ...header, ...(toAll && { kind: 'emit' }), ...addressed(rooms, toAll) }, args);
-  if (payload.length > maxBytes) {
-    throw new BroadcastError('TOO_LARGE', `the message has ${payload.length} bytes, the limit is ${maxBytes}`);
+  const toAll = channels.length === 0 || channels.length > MAX_ROUTES || channels.includes('all');
+  const ways: readonly Channel[] = toAll ? ['all'] : channels;
+  const payloads = new Map<boolean, Buffer>();
+  for (const inRoom of new Set(ways.map(isRoom))) {
+    const address = inRoom ? addressed(rooms) : { kind: 'emit', ...named(rooms) };
+    const payload = encode({ ...header, ...address }, args);
+    if (payload.length > maxBytes) {
+      throw new BroadcastError('TOO_LARGE', `the message has ${payload.length} bytes, the limit is ${maxBytes}`);
+    }
+    payloads.set(inRoom, payload);
   }
-  if (toAll) return bus.publish('all', payload);
-  return Promise.all(rooms.map((room) => bus.publish(`room:${room}`, payload)));
+  return Promise.all(ways.map((channel) => bus.publish(channel, payloads.get(isRoom(channel))!)));
 }
 
-function addressed(rooms: readonly string[], toAll: boolean): Pick<Header, 'room' | 'rooms'> {
-  if (rooms.length === 0) return {};
-  return rooms.length === 1 && !toAll ? { room: rooms[0] } : { rooms };
+function isRoom(channel: Channel): boolean {
+  return channel.startsWith('room:');
+}
+
+function addressed(rooms: readonly string[]): Pick<Header, 'room' | 'rooms'> {
+  return rooms.length === 1 ? { room: rooms[0] } : { rooms };
+}
+
+function named(rooms: readonly string[]): Pick<Header, 'rooms'> {
+  return rooms.length === 0 ? {} : { rooms };
 }

@@ -2,9 +2,9 @@
  * Speaking into rooms, from any process on the bus: one with sockets, a worker, a cron job. What is said reaches every
  * socket in the room on every instance, with meta, by one and the same way, so that all of them hear it in one order.
  */
+import { Audience, checkAddress, checkEvent, nameOfNamespace, type Address, type RoomNames } from '../audience.js';
 import type { Bus } from '../bus.js';
-import { isReservedEvent, stamp, type Header } from '../envelope.js';
-import { BroadcastError } from '../errors.js';
+import { stamp, type Header } from '../envelope.js';
 import { publishToRooms } from '../routing.js';
 
 /** One message to one room. */
@@ -31,9 +31,7 @@ export interface RoomsOptions {
   maxMessageBytes?: number;
 }
 
-/** How a speaker says things: one message to some rooms. */
-type Say = (rooms: readonly string[], event: string, data: unknown, header: SaidBy) => Promise<Published>;
-type SaidBy = Pick<Header, 'id' | 'nsp' | 'from' | 'except'>;
+type SaidBy = Pick<Header, 'id' | 'from'>;
 
 export class Rooms {
   readonly #bus: Bus;
@@ -45,8 +43,23 @@ export class Rooms {
   }
 
   /** Names the room, or rooms, to speak into: `rooms.to('123').emit('chat', { text: 'hi' })`. */
-  to(room: string | readonly string[]): RoomSpeaker {
-    return new RoomSpeaker((...what) => this.#sayAndTell(...what), [room].flat());
+  to(room: RoomNames): RoomSpeaker {
+    return this.#anyone().to(room);
+  }
+
+  /** The same as `to()`. */
+  in(room: RoomNames): RoomSpeaker {
+    return this.to(room);
+  }
+
+  /** Speaks to everyone but the sockets in this room. */
+  except(room: RoomNames): RoomSpeaker {
+    return this.#anyone().except(room);
+  }
+
+  /** Speaks in this Socket.IO namespace: to everyone in it, unless rooms are named. */
+  of(namespace: string): RoomSpeaker {
+    return this.#anyone().of(namespace);
   }
 
   /**
@@ -54,59 +67,34 @@ export class Rooms {
    *
    * @throws BroadcastError `BAD_REQUEST`, `TOO_LARGE`, `UNAVAILABLE`, `UNCERTAIN`, `OVERLOADED`, `CLOSED`
    */
-  publish({ room, event, data, id, from, namespace }: RoomMessage): Promise<Published> {
-    return this.#say([room], event, data, { ...(id !== undefined && { id }), from, nsp: outside(namespace) });
-  }
-
-  async #say(rooms: readonly string[], event: string, data: unknown, saidBy: SaidBy): Promise<Published> {
-    check(rooms, event);
-    const { id, at, origin } = stamp(this.#bus.instance);
-    const header = { id, ...saidBy, at, origin };
-    const args = [event, data === undefined ? null : data];
-    await publishToRooms(this.#bus, [...new Set(rooms)], header, args, { maxBytes: this.#maxBytes });
-    return { id: header.id };
-  }
-
-  /** For callers that may leave the promise alone. */
-  #sayAndTell(...what: Parameters<Say>): Promise<Published> {
-    const saying = this.#say(...what);
-    saying.catch((error: unknown) => {
-      this.#bus.counts.dropped++;
-      if (error instanceof BroadcastError && error.code !== 'CLOSED') this.#bus.report(error);
+  async publish({ room, event, data, id, from, namespace }: RoomMessage): Promise<Published> {
+    return say(this.#bus, { rooms: [room], nsp: nameOfNamespace(namespace) }, event, data, {
+      ...(id !== undefined && { id }),
+      from,
+      maxBytes: this.#maxBytes,
     });
-    return saying;
+  }
+
+  #anyone(): RoomSpeaker {
+    return new RoomSpeaker(this.#bus, {}, { maxBytes: this.#maxBytes });
   }
 }
 
-export class RoomSpeaker {
-  readonly #say: Say;
-  readonly #rooms: readonly string[];
-  readonly #saidBy: SaidBy;
+interface Saying extends SaidBy {
+  maxBytes: number;
+}
 
-  constructor(say: Say, rooms: readonly string[], saidBy: SaidBy = {}) {
-    this.#say = say;
-    this.#rooms = rooms;
-    this.#saidBy = saidBy;
-  }
+export class RoomSpeaker extends Audience {
+  readonly #saying: Saying;
 
-  /** One more room. A socket in several of them gets one copy. */
-  to(room: string | readonly string[]): RoomSpeaker {
-    return new RoomSpeaker(this.#say, [...this.#rooms, ...[room].flat()], this.#saidBy);
-  }
-
-  /** Not to the sockets in this room. */
-  except(room: string | readonly string[]): RoomSpeaker {
-    return this.#with({ except: [...(this.#saidBy.except ?? []), ...[room].flat()] });
-  }
-
-  /** In this Socket.IO namespace, not in `/`. */
-  of(namespace: string): RoomSpeaker {
-    return this.#with({ nsp: outside(namespace) });
+  constructor(bus: Bus, address: Address, saying: Saying) {
+    super(bus, address);
+    this.#saying = saying;
   }
 
   /** In somebody's name. */
   from(user: string): RoomSpeaker {
-    return this.#with({ from: user });
+    return new RoomSpeaker(this.bus, this.address, { ...this.#saying, from: user });
   }
 
   /**
@@ -116,28 +104,25 @@ export class RoomSpeaker {
    * @throws BroadcastError as {@link Rooms.publish}, all of them through the promise
    */
   emit(event: string, data?: unknown): Promise<Published> {
-    return this.#say(this.#rooms, event, data, this.#saidBy);
+    return this.told(() => say(this.bus, this.address, event, data, this.#saying));
   }
 
-  #with(saidBy: SaidBy): RoomSpeaker {
-    return new RoomSpeaker(this.#say, this.#rooms, { ...this.#saidBy, ...saidBy });
+  protected override with(address: Partial<Address>): this {
+    return new RoomSpeaker(this.bus, { ...this.address, ...address }, this.#saying) as this;
   }
 }
 
-function check(rooms: readonly string[], event: string): void {
-  if (rooms.length === 0 || rooms.some((room) => typeof room !== 'string' || room === '')) {
-    throw new BroadcastError('BAD_REQUEST', 'a message needs at least one room, a string that is not empty');
-  }
-  if (typeof event !== 'string' || event === '' || isReservedEvent(event)) {
-    const got = JSON.stringify(event);
-    throw new BroadcastError(
-      'BAD_REQUEST',
-      `the event name ${got} cannot be sent: choose one Socket.IO does not reserve`,
-    );
-  }
-}
-
-/** The namespace as it stands in a header: `/` is left out. */
-function outside(namespace: string | undefined): string | undefined {
-  return namespace === '/' ? undefined : namespace;
+async function say(
+  bus: Bus,
+  given: Address,
+  event: string,
+  data: unknown,
+  { maxBytes, ...saidBy }: Saying,
+): Promise<Published> {
+  const { rooms = [], ...address } = checkAddress(given);
+  const { id, at, origin } = stamp(bus.instance);
+  const header = { id, ...saidBy, at, origin, ...address };
+  const args = [checkEvent(event), data === undefined ? null : data];
+  await publishToRooms(bus, [...new Set(rooms)], header, args, { maxBytes });
+  return { id: header.id };
 }

@@ -1,34 +1,48 @@
 /*
- * The Socket.IO adapter: `io.adapter(createAdapter(bus))`, in place of @socket.io/redis-adapter and its like. Plain
- * emits go to local sockets at once and to the others as envelopes; everything else that the instances of a server ask
- * of each other is the base class's protocol, carried as control messages.
+ * The Socket.IO adapter: `io.adapter(createAdapter(bus))`, in place of @socket.io/redis-adapter and its like. Local
+ * sockets are served at once; plain emits go to the others as envelopes, and everything else that the servers ask of
+ * each other as control messages.
  */
 import type { Namespace, Socket } from 'socket.io';
-import {
-  Adapter,
-  ClusterAdapterWithHeartbeat,
-  MessageType,
-  type BroadcastOptions,
-  type ClusterMessage,
-  type ClusterResponse,
-} from 'socket.io-adapter';
+import { Adapter, type BroadcastOptions, type Room } from 'socket.io-adapter';
 import type { Bus } from '../bus.js';
-import { decodeArgs, instanceOf, isReservedEvent, stamp, type Message } from '../envelope.js';
-import { BroadcastError } from '../errors.js';
-import { publishToRooms } from '../routing.js';
+import { decodeArgs, instanceOf, stamp, type Header, type Message } from '../envelope.js';
+import { BroadcastError, toError } from '../errors.js';
+import type { Departure, Member } from '../membership.js';
+import { looksLikeSocketId, publishToRooms } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
-import { ulid } from '../ulid.js';
+import type { Channel } from '../transport.js';
+import { VERSION } from '../version.js';
+import { answer, type Acks, type Here, type SocketDetails } from './answers.js';
+import { lazily, makeAwaitable } from './awaitable.js';
 import { Counts } from './counts.js';
 import { buildFrame, meta, type Frame } from './frame.js';
 import { AdapterHub, type HubMember } from './hub.js';
+import { Questions, type Outcome } from './questions.js';
 
 export interface AdapterOptions {
-  /** Time between two heartbeats, in ms. @default 5_000 */
+  /** What this server is for, as the others are told. @default 'server' */
+  role?: string;
+  /** Time between two announcements that this server is there, in ms. @default 5_000 */
   heartbeatInterval?: number;
-  /** Silence after which an instance is taken for dead, in ms. @default 10_000 */
+  /** Silence after which a server is taken for dead, in ms. @default 10_000 */
   heartbeatTimeout?: number;
-  /** How long counting waits for the other instances, in ms. @default 500 */
+  /** How long questions to other servers (fetchSockets, serverSideEmit …) wait for answers, in ms. @default 5_000 */
+  requestsTimeout?: number;
+  /** How long counting waits for the other servers, in ms. @default 500 */
   countTimeout?: number;
+  /** `fetchSockets()` and the like reject when a server has not answered, instead of resolving with what there is. @default false */
+  strict?: boolean;
+  /** Text of the error when servers do not acknowledge a server-side event in time. @default as the Redis adapter's */
+  timeoutText?: (received: number, expected: number) => string;
+}
+
+/** An answer that does not hold everything there is. */
+export interface Incomplete {
+  /** What was asked: `fetchSockets` … */
+  request: string;
+  /** Ids of the servers whose part is missing. */
+  missing: string[];
 }
 
 type AdapterFactory = (nsp: Namespace) => BroadcastAdapter;
@@ -39,21 +53,22 @@ type AdapterFactory = (nsp: Namespace) => BroadcastAdapter;
  * The factory is a plain function because Socket.IO calls it with `new`: an arrow function would hang.
  */
 export function createAdapter(bus: Bus, options: AdapterOptions = {}): AdapterFactory {
-  const hub = new AdapterHub(bus);
+  const { role = 'server', heartbeatInterval: interval = 5_000, heartbeatTimeout: timeout = 10_000 } = options;
+  const hub = new AdapterHub(bus, { role, version: VERSION, interval, timeout });
   return function (nsp: Namespace) {
     return new BroadcastAdapter(nsp, hub, options);
   };
 }
 
-/** Socket ids look like this; every socket is in a room of that name, to which no instance subscribes. */
-const SOCKET_ID = /^[\w-]{20}$/;
 /** Socket.IO's packet type of an event. */
 const EVENT = 2;
-const HEARTBEATS: ReadonlySet<MessageType> = new Set([MessageType.INITIAL_HEARTBEAT, MessageType.HEARTBEAT]);
 
 interface EventPacket {
   data: unknown[];
+  id?: number;
 }
+
+type Flags = BroadcastOptions['flags'] & { expectSingleResponse?: boolean };
 
 /** What adapters read of a Socket.IO server, and its types keep to themselves. */
 interface ServerInside {
@@ -61,48 +76,81 @@ interface ServerInside {
   readonly encoder: { encode(packet: { type: number; nsp: string; data: unknown[] }): (string | Buffer)[] };
 }
 
-export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements HubMember {
+interface SocketInside {
+  adapter: Adapter;
+  readonly acks: Map<number, unknown>;
+}
+
+export class BroadcastAdapter extends Adapter implements HubMember, Here {
   declare readonly nsp: Namespace;
   readonly namespace: string;
+
   readonly #hub: AdapterHub;
+  readonly #before: Adapter | undefined;
+  readonly #requestsTimeout: number;
+  readonly #strict: boolean;
+  readonly #timeoutText: (received: number, expected: number) => string;
+  readonly #defaultParser: boolean;
+  readonly #questions: Questions;
+  readonly #acks: Questions;
   readonly #counts: Counts;
   readonly #held = new Set<string>();
-  readonly #defaultParser: boolean;
+  /** Joins that the broker has not confirmed yet. */
+  readonly #joining = new Set<Promise<void>>();
 
   constructor(nsp: Namespace, hub: AdapterHub, options: AdapterOptions = {}) {
-    const { heartbeatInterval = 5_000, heartbeatTimeout = 10_000, countTimeout = 500 } = options;
-    super(nsp, { heartbeatInterval, heartbeatTimeout });
-    // The base class draws a random id. Ours says which instance to answer to.
-    Object.assign(this, { uid: `${hub.bus.instance}/${ulid()}` });
+    super(nsp);
     this.namespace = nsp.name;
     this.#hub = hub;
+    this.#before = nsp.adapter;
+    this.#requestsTimeout = options.requestsTimeout ?? 5_000;
+    this.#strict = options.strict ?? false;
+    this.#timeoutText =
+      options.timeoutText ??
+      ((received, expected) => `timeout reached: only ${received} responses received out of ${expected}`);
     this.#defaultParser = (nsp.server as unknown as ServerInside).opts.parser === undefined;
+    const check = (member: string) => hub.membership.check(member);
+    this.#questions = new Questions(check);
+    this.#acks = new Questions(check);
+    const { countTimeout = 500 } = options;
     this.#counts = new Counts({
-      local: (rooms) => this.#sizes(rooms),
-      others: async () => (await this.serverCount()) - 1,
-      ask: (id, rooms) => this.#control('all', 'count', [id, rooms]),
-      timeout: countTimeout,
+      local: (rooms) => this.sizes(rooms),
+      ask: async (rooms) => lists(await this.#ask<number[]>('rooms.sizes', {}, [rooms], countTimeout)),
     });
-    this.on('delete-room', (room: string) => this.#release(String(room)));
+    this.on('delete-room', (room: Room) => this.#release(String(room)));
+    makeAwaitable(nsp);
+  }
+
+  /** Questions that are still open. */
+  get requests(): ReadonlyMap<string, unknown> {
+    return this.#questions.open;
+  }
+
+  /** Broadcasts whose acknowledgements are still open. */
+  get ackRequests(): ReadonlyMap<string, unknown> {
+    return this.#acks.open;
   }
 
   override init(): void {
     this.#hub.add(this);
-    super.init();
+    this.#takeOver();
   }
 
   override close(): void {
-    super.close();
+    for (const room of this.#held) this.#release(room, true);
     this.#hub.remove(this);
-    for (const room of this.#held) this.#release(room);
+    this.#questions.close();
+    this.#acks.close();
   }
+
+  // Who is where
 
   /**
    * Joins at once on this instance. Resolves when the broker has confirmed that the room is heard here: an emit on any
    * other instance reaches the socket from then on. Resolves, too, when the broker stays away for longer than the bus's
    * call deadline; the bus has told about that, and `isHeard()` says it.
    */
-  override addAll(id: string, rooms: Set<string>): Promise<void> | void {
+  override addAll(id: string, rooms: Set<Room>): Promise<void> | void {
     void super.addAll(id, rooms);
     const waits: Promise<void>[] = [];
     for (const room of rooms) {
@@ -111,12 +159,14 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
       if (subscription && !subscription.live) waits.push(subscription.ready());
     }
     if (waits.length === 0) return;
-    return Promise.all(waits).then(
+    const joining = Promise.all(waits).then(
       () => undefined,
       (error: BroadcastError) => {
         if (error.code !== 'CLOSED') this.#hub.bus.report(error);
       },
     );
+    this.#joining.add(joining);
+    return joining.finally(() => this.#joining.delete(joining));
   }
 
   /** Whether the broker has confirmed that this instance hears the room. */
@@ -124,42 +174,158 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
     return this.#hub.subscription(room)?.live ?? false;
   }
 
-  /** Sockets in the room, on all instances that answer in time. */
-  countSockets(room: string): Promise<number> {
-    return this.#counts.of(room);
+  override serverCount(): Promise<number> {
+    return Promise.resolve(this.#hub.membership.size);
   }
+
+  /** The Socket.IO servers on the bus, this one first. */
+  servers(): Member[] {
+    const { self, others } = this.#hub.membership;
+    return [self, ...others];
+  }
+
+  /** Sockets in the room, on all servers that answer in time. */
+  countSockets(room: Room): Promise<number> {
+    return this.#counts.of(String(room));
+  }
+
+  /** Sockets in each room, on all servers: numbers travel, not sockets. Without the rooms of single sockets. */
+  async roomStats(): Promise<Map<string, number>> {
+    const outcome = await this.#ask<[string, number][]>('rooms.stats', {}, []);
+    this.#complain('roomStats', outcome);
+    const total = new Map<string, number>();
+    for (const [room, size] of [...this.stats(), ...lists(outcome).flat()])
+      total.set(room, (total.get(room) ?? 0) + size);
+    return total;
+  }
+
+  /** Every room that has a socket in it, on all servers. */
+  async allRooms(): Promise<Set<string>> {
+    const outcome = await this.#ask<string[]>('rooms.list', {}, []);
+    this.#complain('allRooms', outcome);
+    return new Set([...this.roomNames(), ...lists(outcome).flat()]);
+  }
+
+  /** Ids of the sockets in the rooms, on all servers. */
+  override async sockets(rooms: Set<Room>): Promise<Set<string>> {
+    return new Set((await this.fetchSockets({ rooms })).map(({ id }) => id));
+  }
+
+  /**
+   * The sockets themselves where they are connected here, and a description of the others.
+   *
+   * When a server does not answer, resolves with what there is and emits `incomplete`; rejects if the adapter is strict.
+   */
+  override async fetchSockets(opts: BroadcastOptions): Promise<never[]> {
+    const sockets = (await super.fetchSockets(withNumbers(opts))) as SocketDetails[];
+    if (opts.flags?.local) return sockets as never[];
+    const outcome = await this.#ask<SocketDetails[]>(
+      'sockets.fetch',
+      addressOf(opts),
+      [],
+      opts.flags?.timeout,
+      (answers, from) => answers?.forEach(({ id }) => this.#hub.owners.learn(id, from)),
+    );
+    this.#complain('fetchSockets', outcome);
+    return [...sockets, ...lists(outcome).flat()] as never[];
+  }
+
+  // What is said to clients
 
   /** Local sockets first, in the same turn; the others are told without anybody waiting for the broker. */
-  override broadcast(packet: EventPacket, opts: BroadcastOptions): Promise<void> {
-    Adapter.prototype.broadcast.call(this, packet, opts);
-    if (!opts.flags?.local) this.#emit(packet.data, opts);
-    return Promise.resolve();
+  override broadcast(packet: EventPacket, opts: BroadcastOptions): void {
+    super.broadcast(packet, withNumbers(opts));
+    if (opts.flags?.local) return;
+    const { rooms, ...address } = addressOf(opts);
+    const channels = this.#waysTo(rooms);
+    const seek = channels.includes('all') && rooms.some(looksLikeSocketId) ? 1 : undefined;
+    const header = { ...stamp(this.#hub.id), nsp: this.#nsp, ...address, raw: 1, seek } as const;
+    try {
+      publishToRooms(this.#hub.bus, rooms, header, packet.data, { channels }).catch((error: unknown) =>
+        this.dropped(error),
+      );
+    } catch (error) {
+      // A parser of the application's own may have taken what JSON cannot carry.
+      this.dropped(error);
+    }
   }
 
-  override addSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
-    Adapter.prototype.addSockets.call(this, opts, rooms);
-    if (!opts.flags?.local) this.publish({ type: MessageType.SOCKETS_JOIN, data: { opts: plain(opts), rooms } });
-    return Promise.resolve();
+  override broadcastWithAck(
+    packet: EventPacket,
+    opts: BroadcastOptions,
+    clientCountCallback: (clients: number) => void,
+    ack: (response: unknown) => void,
+  ): void {
+    const timeout = opts.flags?.timeout ?? 0;
+    const members = this.#hub.membership.others.map(({ id }) => id);
+    const event = [...packet.data];
+    clientCountCallback(this.askHere(event, opts, timeout, ack));
+    const owner = opts.flags?.local ? undefined : this.#onlyOwner(opts);
+    const asked = opts.flags?.local ? [] : owner ? [owner] : members;
+    // Socket.IO waits for a number of clients from each server that it knows of.
+    for (const member of members) if (!asked.includes(member)) clientCountCallback(0);
+    const arrived = new Map<string, number>();
+    void this.#acks
+      .ask<Acks | null>({
+        of: asked,
+        timeout,
+        send: (id) => this.#tell('sockets.ask', { ...addressOf(opts), id }, [timeout, ...event], owner),
+        part: (acks, from, last) => {
+          const { clients = 0, responses = [] } = acks ?? {};
+          arrived.set(from, (arrived.get(from) ?? 0) + responses.length);
+          for (const response of responses) ack(response);
+          if (last) clientCountCallback(clients);
+        },
+        left: (from) => clientCountCallback(arrived.get(from) ?? 0),
+      })
+      .then(({ failure }) => failure && this.dropped(failure));
   }
 
-  override delSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
-    Adapter.prototype.delSockets.call(this, opts, rooms);
-    if (!opts.flags?.local) this.publish({ type: MessageType.SOCKETS_LEAVE, data: { opts: plain(opts), rooms } });
-    return Promise.resolve();
+  // What sockets are made to do. Each may be awaited: then it has happened everywhere.
+
+  // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the operator hands it on
+  override addSockets(opts: BroadcastOptions, rooms: Room[]): PromiseLike<void> {
+    super.addSockets(withNumbers(opts), rooms);
+    return this.#command('sockets.join', opts, [rooms]);
   }
 
-  override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
-    Adapter.prototype.disconnectSockets.call(this, opts, close);
-    if (!opts.flags?.local) this.publish({ type: MessageType.DISCONNECT_SOCKETS, data: { opts: plain(opts), close } });
-    return Promise.resolve();
+  // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the operator hands it on
+  override delSockets(opts: BroadcastOptions, rooms: Room[]): PromiseLike<void> {
+    super.delSockets(withNumbers(opts), rooms);
+    return this.#command('sockets.leave', opts, [rooms]);
   }
+
+  // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the operator hands it on
+  override disconnectSockets(opts: BroadcastOptions, close: boolean): PromiseLike<void> {
+    super.disconnectSockets(withNumbers(opts), close);
+    return this.#command('sockets.disconnect', opts, [close]);
+  }
+
+  // What is said to the other servers
+
+  override serverSideEmit(packet: unknown[]): void {
+    const ack = packet.at(-1);
+    if (typeof ack !== 'function') {
+      this.#tell('servers.event', {}, packet).catch((error: unknown) => this.dropped(error));
+      return;
+    }
+    const expected = this.#hub.membership.size - 1;
+    void this.#ask<[unknown]>('servers.ask', {}, packet.slice(0, -1)).then((outcome) => {
+      const answers = lists(outcome).flat();
+      const { silent, failure } = outcome;
+      const late = silent.length > 0 ? new Error(this.#timeoutText(expected - silent.length, expected)) : null;
+      (ack as (error: Error | null, answers: unknown[]) => void)(failure ?? late, answers);
+    });
+  }
+
+  // What others ask for: HubMember and Here
 
   deliver(message: Message, room: string | undefined, earlier: readonly string[]): boolean {
     const { header } = message;
-    if (header.raw && header.origin === this.uid) return false;
-    const members = room === undefined ? this.sids : this.#members(room);
+    if (header.raw && header.origin === this.#hub.id) return false;
+    const members = room === undefined ? this.sids : this.#membersOf(room);
     if (!members || members.size === 0) return false;
-    const skipped = [...(header.except ?? []), ...earlier].flatMap((name) => this.#members(name) ?? []);
+    const skipped = [...(header.except ?? []), ...earlier].flatMap((name) => this.#membersOf(name) ?? []);
     let frame: Frame | undefined;
     for (const id of members.keys()) {
       if (skipped.some((sockets) => sockets.has(id))) continue;
@@ -169,71 +335,171 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
     return true;
   }
 
-  hearCluster(message: unknown): void {
-    this.onMessage(checkCluster(message));
+  hear(message: Message): void {
+    const reply = (value: unknown, last?: boolean) => this.#hub.answer(message, value, last);
+    const answering = answer(message, this, reply);
+    answering?.catch((error: unknown) => {
+      // Who asked may be gone; any other failure leaves somebody waiting in vain.
+      if (!(error instanceof BroadcastError && error.code === 'NO_LISTENER')) this.dropped(error);
+    });
   }
 
-  hearCount(origin: string, id: string, rooms: readonly string[]): void {
-    if (origin === this.uid) return;
-    this.#control({ instance: instanceOf(origin) }, 'counted', [id, this.#sizes(rooms)]).catch(() => undefined);
+  hearAnswer(question: string, from: string, value: unknown, last: boolean): void {
+    this.#questions.answered(question, from, value, last);
+    this.#acks.answered(question, from, value, last);
   }
 
-  hearCounted(id: string, counts: readonly number[]): void {
-    this.#counts.answered(id, counts);
+  memberLeft(member: string, how: Departure): void {
+    this.#questions.left(member, how);
+    this.#acks.left(member, how);
   }
 
-  announce(): void {
-    this.publish({ type: MessageType.INITIAL_HEARTBEAT });
+  hearEvent(event: unknown[]): void {
+    (this.nsp as unknown as { _onServerSideEmit(event: unknown[]): void })._onServerSideEmit(event);
   }
 
-  protected override async doPublish(message: ClusterMessage): Promise<string> {
-    try {
-      await this.#control('all', 'cluster', [message]);
-    } catch (error) {
-      // A heartbeat that could not be sent is told as the outage that it is a sign of.
-      if (!HEARTBEATS.has(message.type)) this.#dropped(error);
-    }
-    return '';
+  askHere(event: unknown[], opts: BroadcastOptions, timeout: number, ack: (response: unknown) => void): number {
+    const packet: EventPacket & { type: number } = { type: EVENT, data: event };
+    let clients = 0;
+    let missing = 0;
+    const acked = (response: unknown) => {
+      if (--missing === 0) clearTimeout(timer);
+      ack(response);
+    };
+    super.broadcastWithAck(packet, withNumbers(opts), (count) => (clients = missing = count), acked);
+    // Sockets keep what waits for an answer for as long as they live.
+    const forget = () => {
+      for (const socket of this.nsp.sockets.values()) (socket as unknown as SocketInside).acks.delete(packet.id!);
+    };
+    const timer = missing > 0 ? setTimeout(forget, timeout) : undefined;
+    return clients;
   }
 
-  protected override async doPublishResponse(requesterUid: string, response: ClusterResponse): Promise<void> {
-    try {
-      await this.#control({ instance: instanceOf(requesterUid) }, 'cluster', [response]);
-    } catch (error) {
-      // The base class only logs it. Who asked may be gone; any other failure leaves somebody waiting in vain.
-      if (!(error instanceof BroadcastError && error.code === 'NO_LISTENER')) this.#dropped(error);
-    }
+  async settled(): Promise<void> {
+    await Promise.all(this.#joining);
   }
 
-  #control(to: 'all' | { instance: string }, kind: string, args: unknown[]): Promise<void> {
-    return this.#hub.bus.control.send(to, { kind, nsp: this.#nsp, origin: this.uid }, args);
+  sizes(rooms: readonly string[]): number[] {
+    return rooms.map((room) => this.#membersOf(room)?.size ?? 0);
   }
 
-  #emit(args: readonly unknown[], { rooms, except = new Set(), flags }: BroadcastOptions): void {
-    const names = [...rooms].map(String);
-    const header = {
-      ...stamp(this.uid),
-      nsp: this.#nsp,
-      except: except.size > 0 ? [...except].map(String) : undefined,
-      flags: flags && { volatile: flags.volatile, compress: flags.compress },
-      raw: 1,
-    } as const;
-    const everywhere = names.some((name) => SOCKET_ID.test(name));
-    publishToRooms(this.#hub.bus, names, header, args, { everywhere }).catch((error: unknown) => this.#dropped(error));
+  stats(): [room: string, sockets: number][] {
+    return this.roomNames()
+      .filter((room) => !this.sids.has(room))
+      .map((room) => [room, this.#membersOf(room)?.size ?? 0]);
   }
 
-  /** Nobody waits for a plain emit: that it reached only this instance's sockets is counted and told. */
-  #dropped(error: unknown): void {
+  roomNames(): string[] {
+    return [...new Set([...this.rooms.keys()].map(String))];
+  }
+
+  /** Nobody waits for it: that it reached only this instance's sockets is counted and told. */
+  dropped(error: unknown): void {
     const { bus } = this.#hub;
     bus.counts.dropped++;
     if (error instanceof BroadcastError && error.code !== 'CLOSED') bus.report(error);
   }
 
+  /** An adapter that is replaced on a live server hands over its sockets and their rooms. */
+  #takeOver(): void {
+    const before = this.#before;
+    if (!before) return;
+    for (const [id, rooms] of before.sids) void this.addAll(id, rooms);
+    for (const socket of this.nsp.sockets.values()) (socket as unknown as SocketInside).adapter = this;
+    Promise.resolve(before.close()).catch((error: unknown) => this.dropped(error));
+  }
+
+  /** Asks every other server. */
+  #ask<T>(
+    kind: string,
+    address: Partial<Header>,
+    args: readonly unknown[],
+    timeout = this.#requestsTimeout,
+    part?: (value: T, from: string) => void,
+  ): Promise<Outcome<T | null>> {
+    return this.#questions.ask<T>({
+      of: this.#hub.membership.others.map(({ id }) => id),
+      timeout,
+      send: (id) => this.#tell(kind, { ...address, id }, args),
+      part,
+    });
+  }
+
+  #tell(kind: string, header: Partial<Header>, args: readonly unknown[], member?: string): Promise<void> {
+    const to = member === undefined ? 'all' : { member };
+    return this.#hub.send(to, { kind, nsp: this.#nsp, ...header }, [...args]);
+  }
+
+  #command(kind: string, opts: BroadcastOptions, args: readonly unknown[]): PromiseLike<void> {
+    if (opts.flags?.local) return lazily(() => this.settled());
+    const owner = this.#onlyOwner(opts);
+    this.#tell(kind, addressOf(opts), args, owner).catch((error: unknown) => this.dropped(error));
+    return lazily(async () => {
+      const settling = this.#questions.ask<null>({
+        of: owner ? [owner] : this.#hub.membership.others.map(({ id }) => id),
+        timeout: this.#requestsTimeout,
+        send: (id) => this.#tell('sockets.settle', { id }, [], owner),
+      });
+      await this.settled();
+      this.#warn(kind, await settling);
+    });
+  }
+
+  /** The server of a single socket that was fetched from there: nobody else needs to hear what is for it. */
+  #onlyOwner({ rooms, flags }: BroadcastOptions): string | undefined {
+    const [room] = rooms;
+    const { expectSingleResponse }: Flags = flags ?? {};
+    const single = expectSingleResponse && rooms.size === 1;
+    return single ? this.#ownerOf(String(room)) : undefined;
+  }
+
+  #ownerOf(socket: string): string | undefined {
+    return this.#hub.owners.of(socket);
+  }
+
+  /** A socket's own id is a room that no instance subscribes to: it is reached through its owner. */
+  #waysTo(rooms: readonly string[]): readonly Channel[] {
+    const ways = new Set<Channel>();
+    for (const room of rooms) {
+      ways.add(`room:${room}`);
+      if (!looksLikeSocketId(room) || this.sids.has(room)) continue;
+      const owner = this.#ownerOf(room);
+      ways.add(owner === undefined ? 'all' : `instance:${instanceOf(owner)}`);
+    }
+    return [...ways];
+  }
+
+  /** @throws BroadcastError `TIMEOUT` when something is missing and the adapter is strict */
+  #complain(request: string, outcome: Outcome<unknown>): void {
+    const error = this.#warn(request, outcome);
+    if (error && this.#strict) throw error;
+  }
+
+  #warn(request: string, { silent, gone, failure }: Outcome<unknown>): BroadcastError | undefined {
+    const missing = [...silent, ...gone];
+    if (missing.length === 0) return undefined;
+    const why = failure ? `: ${failure.message}` : '';
+    const error = new BroadcastError('TIMEOUT', `${request}: no answer from ${missing.join(', ')}${why}`, {
+      cause: failure,
+    });
+    const incomplete: Incomplete = { request, missing };
+    this.emit('incomplete', incomplete);
+    this.#hub.bus.report(error);
+    return error;
+  }
+
   #write(socket: Socket, message: Message, room: string | undefined, frame: Frame): void {
     const { volatile, compress } = message.header.flags ?? {};
     if (volatile && !socket.conn.transport.writable) return;
-    if (socket.listenersAnyOutgoing().length > 0) this.#notify(socket, this.#values(message, room));
-    for (const { data, ...ready } of frame) socket.conn.write(data, { compress, ...ready });
+    try {
+      if (socket.listenersAnyOutgoing().length > 0) this.#notify(socket, this.#values(message, room));
+      for (const { data, ...ready } of frame) socket.conn.write(data, { compress, ...ready });
+    } catch (thrown) {
+      // The others get it all the same, and the broker has no reason to deliver it again.
+      const cause = toError(thrown);
+      this.#hub.bus.counts.failed++;
+      this.#hub.bus.report(new BroadcastError('LISTENER_FAILED', `writing to a socket: ${cause.message}`, { cause }));
+    }
   }
 
   #notify(socket: Socket, values: unknown[]): void {
@@ -252,15 +518,10 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
     return message.header.raw ? values : [...values, meta(message.header, room)];
   }
 
-  /** Socket.IO lets a room be a number; on the wire it is its digits. */
-  #members(room: string): ReadonlySet<string> | undefined {
+  #membersOf(room: string): ReadonlySet<string> | undefined {
     const named = this.rooms.get(room);
-    const numbered = /^\d+$/.test(room) ? this.rooms.get(Number(room) as unknown as string) : undefined;
+    const numbered = isNumber(room) ? this.rooms.get(Number(room) as never) : undefined;
     return named && numbered ? new Set([...named, ...numbered]) : (named ?? numbered);
-  }
-
-  #sizes(rooms: readonly string[]): number[] {
-    return rooms.map((room) => this.#members(room)?.size ?? 0);
   }
 
   #hold(room: string): Subscription | undefined {
@@ -269,8 +530,8 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
     return this.#hub.hold(room);
   }
 
-  #release(room: string): void {
-    if (!this.#members(room)?.size && this.#held.delete(room)) this.#hub.release(room);
+  #release(room: string, always = false): void {
+    if ((always || !this.#membersOf(room)?.size) && this.#held.delete(room)) this.#hub.release(room);
   }
 
   get #nsp(): string | undefined {
@@ -278,23 +539,35 @@ export class BroadcastAdapter extends ClusterAdapterWithHeartbeat implements Hub
   }
 }
 
-function plain({ rooms, except, flags }: BroadcastOptions) {
-  return { rooms: [...rooms], except: [...(except ?? [])], flags: flags ?? {} };
+/** What each has answered; a server without the namespace has nothing to say. */
+function lists<T>({ answers }: Outcome<T[] | null>): T[][] {
+  return answers.filter((answer) => Array.isArray(answer));
 }
 
-/** What would break the base class, or every client of the namespace, is dropped here. @throws BroadcastError */
-function checkCluster(message: unknown): ClusterMessage {
-  const { uid, type, data } = (message ?? {}) as { uid?: unknown; type?: unknown; data?: unknown };
-  const known = typeof uid === 'string' && typeof type === 'number';
-  if (!known || (type === Number(MessageType.BROADCAST) && !isBroadcast(data))) {
-    throw new BroadcastError('UNREADABLE', 'it is no message of a Socket.IO adapter');
+/** Who it is for, as it travels. */
+function addressOf({ rooms, except, flags }: BroadcastOptions) {
+  const { volatile, compress } = flags ?? {};
+  return {
+    rooms: [...rooms].map(String),
+    except: except && except.size > 0 ? [...except].map(String) : undefined,
+    flags: volatile === undefined && compress === undefined ? undefined : { volatile, compress },
+  };
+}
+
+/** Socket.IO lets a room be a number; on the wire it is its digits, and so it is one room here too. */
+function withNumbers(opts: BroadcastOptions): BroadcastOptions {
+  return { ...opts, rooms: bothWays(opts.rooms), except: opts.except && bothWays(opts.except) };
+}
+
+function bothWays(rooms: Set<Room>): Set<Room> {
+  const both = new Set<Room>(rooms);
+  for (const room of rooms) {
+    if (typeof room === 'number') both.add(String(room));
+    else if (isNumber(room)) both.add(Number(room) as never);
   }
-  return message as ClusterMessage;
+  return both;
 }
 
-function isBroadcast(data: unknown): boolean {
-  const { packet } = (data ?? {}) as { packet?: { type?: unknown; data?: unknown } };
-  if (packet?.type !== EVENT || !Array.isArray(packet.data)) return false;
-  const event: unknown = packet.data[0];
-  return typeof event === 'string' && !isReservedEvent(event);
+function isNumber(room: string): boolean {
+  return /^(0|[1-9]\d{0,14})$/.test(room);
 }

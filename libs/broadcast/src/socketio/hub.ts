@@ -1,45 +1,63 @@
 /*
- * Where a bus meets Socket.IO: reads each message once, whatever the number of namespaces, and hands it to those that
- * it is for. Keeps one subscription per room that has members here, in any namespace.
+ * Where a bus meets a Socket.IO server: reads each message once, whatever the number of namespaces, and hands it to
+ * those that it is for. Keeps one subscription per room that has members here, in any namespace, and knows the other
+ * servers.
  */
 import type { Bus, BusState } from '../bus.js';
-import { decode, decodeArgs, NEWER, type Message } from '../envelope.js';
+import { decode, decodeArgs, instanceOf, NEWER, type Header, type Message } from '../envelope.js';
+import { Membership, type Departure, type MembershipOptions } from '../membership.js';
 import { RecentIds } from '../recent-ids.js';
+import { looksLikeSocketId } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
+import { isQuestion, KINDS } from './answers.js';
+import { Owners } from './owners.js';
 
 /** What the hub asks of a namespace's adapter. */
 export interface HubMember {
   readonly namespace: string;
+  /** Ids of the sockets here. */
+  readonly sids: ReadonlyMap<string, unknown>;
   /**
    * Writes a message to this instance's sockets: those in `room`, or all of them, but not to those in `earlier` rooms,
    * whose copies have been here. Returns whether there are any.
    */
   deliver(message: Message, room: string | undefined, earlier: readonly string[]): boolean;
-  /** Hears another instance's adapter. */
-  hearCluster(message: unknown): void;
-  hearCount(origin: string, id: string, rooms: readonly string[]): void;
-  hearCounted(id: string, counts: readonly number[]): void;
-  /** The link is new: the others may have forgotten this instance. */
-  announce(): void;
+  /** Does what another server asks for. */
+  hear(message: Message): void;
+  /** Hears another server's answer. */
+  hearAnswer(question: string, from: string, value: unknown, last: boolean): void;
+  /** Another server will not answer any more. */
+  memberLeft(member: string, how: Departure): void;
 }
 
 export class AdapterHub {
   readonly bus: Bus;
+  readonly membership: Membership;
+  readonly owners = new Owners();
   readonly #members = new Map<string, Set<HubMember>>();
   readonly #rooms = new Map<string, { holders: number; subscription: Subscription }>();
   readonly #seen = new RecentIds();
-
   /** The ways to stop listening to the bus: it is let go of with the last member. */
   #stops: (() => void)[] = [];
 
-  constructor(bus: Bus) {
+  constructor(bus: Bus, membership: MembershipOptions) {
     this.bus = bus;
+    this.membership = new Membership(bus, membership);
+    this.membership.on('left', ({ id }, how) => {
+      this.owners.forget(id);
+      this.#each((member) => member.memberLeft(id, how));
+    });
+  }
+
+  /** Names this server, among all that are on the bus. */
+  get id(): string {
+    return this.membership.self.id;
   }
 
   add(member: HubMember): void {
-    if (this.#stops.length === 0) this.#listen();
     const members = this.#members.get(member.namespace) ?? new Set();
     this.#members.set(member.namespace, members.add(member));
+    if (this.#stops.length === 0) this.#listen();
   }
 
   remove(member: HubMember): void {
@@ -73,19 +91,35 @@ export class AdapterHub {
     return this.#rooms.get(room)?.subscription;
   }
 
+  /** Sends a control message in this server's name. @throws BroadcastError through the promise */
+  send(to: 'all' | { member: string }, header: { kind: string } & Partial<Header>, args: unknown[]): Promise<void> {
+    const target = to === 'all' ? to : { instance: instanceOf(to.member) };
+    return this.bus.control.send(target, { ...header, origin: this.id }, args);
+  }
+
+  /** Says to who asked. @throws BroadcastError through the promise */
+  answer({ header: { id, nsp, origin } }: Message, value: unknown, last = true): Promise<void> {
+    if (id === undefined || origin === undefined) return Promise.resolve();
+    const args = last ? [id, value] : [id, value, true];
+    return this.send({ member: origin }, { kind: 'sockets.answer', nsp }, args);
+  }
+
   #listen(): void {
-    const { bus } = this;
+    const { bus, membership } = this;
+    const { control } = bus;
     const announce = (state: BusState) => {
-      if (state === 'up') this.#each((member) => member.announce());
+      if (state === 'up') membership.announce();
     };
     bus.on('state', announce);
     this.#stops = [
       () => bus.off('state', announce),
-      bus.control.on('emit', (message) => this.#emit(message)),
-      bus.control.on('cluster', (message) => this.#cluster(message)),
-      bus.control.on('count', (message) => this.#count(message)),
-      bus.control.on('counted', (message) => this.#counted(message)),
+      control.on('emit', (message) => this.#emit(message)),
+      control.on('sockets.answer', (message) => this.#answered(message)),
+      control.on('sockets.owner', (message) => this.#owned(message)),
+      ...KINDS.map((kind) => control.on(kind, (message) => this.#hear(kind, message))),
+      () => membership.stop(),
     ];
+    membership.start();
   }
 
   #receive(room: string, payload: Buffer): void {
@@ -98,44 +132,66 @@ export class AdapterHub {
     this.#deliver(message, room);
   }
 
-  /** A message to many rooms at once, or to a whole namespace. */
+  /** A message to many rooms at once, to sockets by their ids, or to a whole namespace. */
   #emit(message: Message): void {
-    const { rooms } = message.header;
-    if (rooms) for (const room of rooms) this.#deliver(message, room);
-    else this.#deliver(message, undefined);
+    const { rooms, seek } = message.header;
+    if (!rooms) return this.#deliver(message, undefined);
+    for (const room of rooms) this.#deliver(message, room);
+    if (seek) this.#tellOwned(message, rooms);
   }
 
   #deliver(message: Message, room: string | undefined): void {
     const { raw, rooms = [] } = message.header;
-    const seen = (name: string) => {
-      const key = keyOf(message, name);
-      return key !== undefined && this.#seen.has(key);
-    };
-    // The same id said again in a room is the same message. Plain emits to one room never carry an id of somebody's choice.
-    const once = room !== undefined && (!raw || rooms.length > 1);
-    if (once && seen(room)) return;
+    // The same id said again in a room is the same message. A plain emit comes again only where it takes several ways.
+    const once = room !== undefined && (!raw || rooms.length > 1 || looksLikeSocketId(room));
+    if (once && this.#hasSeen(message, room)) return;
     // A socket in several of the rooms gets the copy of the first that has come here: while a join is still on its way
     // to the broker, the socket is in the room already, and the room's copy does not come.
-    const earlier = room === undefined ? [] : rooms.slice(0, Math.max(0, rooms.indexOf(room))).filter(seen);
+    const before = room === undefined ? 0 : rooms.indexOf(room);
+    const earlier = before > 0 ? rooms.slice(0, before).filter((name) => this.#hasSeen(message, name)) : [];
     let reached = false;
     for (const member of this.#of(message)) reached = member.deliver(message, room, earlier) || reached;
     const key = once && reached ? keyOf(message, room) : undefined;
     if (key !== undefined) this.#seen.add(key);
   }
 
-  #cluster(message: Message): void {
-    const [content] = decodeArgs(message);
-    for (const member of this.#of(message)) member.hearCluster(content);
+  #hasSeen(message: Message, room: string): boolean {
+    const key = keyOf(message, room);
+    return key !== undefined && this.#seen.has(key);
   }
 
-  #count(message: Message): void {
-    const [id, rooms] = decodeArgs(message) as [string, string[]];
-    for (const member of this.#of(message)) member.hearCount(message.header.origin ?? '', id, rooms);
+  #hear(kind: string, message: Message): void {
+    if (message.header.origin === this.id) return;
+    let here = false;
+    for (const member of this.#of(message)) {
+      here = true;
+      member.hear(message);
+    }
+    // Nobody is waited for because a namespace is not open here.
+    if (!here && isQuestion(kind)) this.answer(message, null).catch(() => undefined);
   }
 
-  #counted(message: Message): void {
-    const [id, counts] = decodeArgs(message) as [string, number[]];
-    for (const member of this.#of(message)) member.hearCounted(id, counts);
+  #answered(message: Message): void {
+    const [question, value, more] = decodeArgs(message);
+    const { origin = '' } = message.header;
+    for (const member of this.#of(message)) member.hearAnswer(String(question), origin, value, more !== true);
+  }
+
+  /** Which of these sockets are connected here: what is for them may then come straight. */
+  #tellOwned(message: Message, rooms: readonly string[]): void {
+    const { nsp, origin } = message.header;
+    if (origin === undefined || origin === this.id) return;
+    const members = [...this.#of(message)];
+    const owned = rooms.filter((room) => members.some(({ sids }) => sids.has(room)));
+    if (owned.length === 0) return;
+    this.send({ member: origin }, { kind: 'sockets.owner', nsp }, [owned]).catch(() => undefined);
+  }
+
+  #owned(message: Message): void {
+    const [sockets] = decodeArgs(message);
+    const { origin = '' } = message.header;
+    if (!Array.isArray(sockets) || !this.membership.has(origin)) return;
+    for (const socket of sockets) this.owners.learn(String(socket), origin);
   }
 
   #of({ header: { nsp = '/' } }: Message): Iterable<HubMember> {

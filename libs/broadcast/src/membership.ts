@@ -1,0 +1,172 @@
+/*
+ * Who else is there: every server announces itself, says goodbye when it closes, and is forgotten when it falls silent
+ * or when the broker says that nobody hears it any more. Processes that only emit never announce themselves, and are
+ * never waited for.
+ */
+import { EventEmitter } from 'node:events';
+import type { Control } from './control.js';
+import { decodeArgs, instanceOf, type Message } from './envelope.js';
+import { BroadcastError } from './errors.js';
+import { ulid } from './ulid.js';
+
+export interface Member {
+  /** `<instance>/<part>`: one process may have several Socket.IO servers. */
+  readonly id: string;
+  /** What it is for: `server`, `gateway` … */
+  readonly role: string;
+  /** Version of the library that it runs. */
+  readonly version: string;
+  /** When its process joined the bus, in ms since 1970. */
+  readonly startedAt: number;
+}
+
+export interface MembershipOptions {
+  role: string;
+  version: string;
+  /** Time between two announcements, in ms. */
+  interval: number;
+  /** Silence after which a member is forgotten, in ms. */
+  timeout: number;
+}
+
+/** How a member went: it said goodbye, the broker knows nobody by its name any more, or it fell silent. */
+export type Departure = 'closed' | 'gone' | 'silent';
+
+export interface MembershipEvents {
+  joined: [member: Member];
+  left: [member: Member, how: Departure];
+}
+
+/** The part of the bus that this needs. */
+export interface MembershipBus {
+  readonly instance: string;
+  readonly startedAt: number;
+  readonly control: Control;
+}
+
+/** Looks at the silence of members per announcement of our own. */
+const TICKS = 5;
+
+export class Membership extends EventEmitter<MembershipEvents> {
+  readonly self: Member;
+
+  readonly #bus: MembershipBus;
+  readonly #tick: number;
+  readonly #maxSilence: number;
+  /** Silence is counted in ticks of our own timer: a process that was frozen for a minute has not heard for one. */
+  readonly #others = new Map<string, { member: Member; silence: number }>();
+  readonly #checking = new Set<string>();
+  #stops: (() => void)[] = [];
+
+  constructor(bus: MembershipBus, { role, version, interval, timeout }: MembershipOptions) {
+    super();
+    this.#bus = bus;
+    this.#tick = interval / TICKS;
+    this.#maxSilence = Math.ceil(timeout / this.#tick);
+    this.self = { id: `${bus.instance}/${ulid()}`, role, version, startedAt: bus.startedAt };
+  }
+
+  /** Everyone but this one. */
+  get others(): Member[] {
+    return [...this.#others.values()].map(({ member }) => member);
+  }
+
+  get size(): number {
+    return 1 + this.#others.size;
+  }
+
+  has(id: string): boolean {
+    return this.#others.has(id);
+  }
+
+  /** Joins: announces itself from now on, and hears the others. */
+  start(): void {
+    const { control } = this.#bus;
+    let ticks = 0;
+    const timer = setInterval(() => {
+      this.#sweep();
+      if (++ticks % TICKS === 0) this.#say('all', false);
+    }, this.#tick).unref();
+    this.#stops = [
+      () => clearInterval(timer),
+      control.on('member', (message) => this.#heard(message)),
+      control.on('left', (message) => this.#forget(String(decodeArgs(message)[0]), 'closed')),
+      // Only that it arrives matters.
+      control.on('ping', () => undefined),
+    ];
+    this.announce();
+  }
+
+  /** Leaves, and says so. */
+  stop(): void {
+    for (const stop of this.#stops.splice(0)) stop();
+    this.#others.clear();
+    this.#bus.control.send('all', { kind: 'left', origin: this.self.id }, [this.self.id]).catch(() => undefined);
+  }
+
+  /** Tells everyone, and asks them to answer: on joining, and when the link is new and the others may have forgotten. */
+  announce(): void {
+    this.#say('all', true);
+  }
+
+  /** Somebody has not answered: it is forgotten at once if the broker knows nobody by that name any more. */
+  check(id: string): void {
+    if (!this.#others.has(id) || this.#checking.has(id)) return;
+    this.#checking.add(id);
+    this.#bus.control
+      .send({ instance: instanceOf(id) }, { kind: 'ping', origin: this.self.id }, [])
+      .catch((error: unknown) => {
+        if (error instanceof BroadcastError && error.code === 'NO_LISTENER') this.#forget(id, 'gone');
+      })
+      .finally(() => this.#checking.delete(id));
+  }
+
+  #say(to: 'all' | { instance: string }, greet: boolean): void {
+    // An announcement that could not be sent is told as the outage that it is a sign of.
+    this.#bus.control
+      .send(to, { kind: 'member', origin: this.self.id }, greet ? [this.self, true] : [this.self])
+      .catch(() => undefined);
+  }
+
+  #heard(message: Message): void {
+    const [content, greet] = decodeArgs(message);
+    const member = checkMember(content);
+    if (member.id === this.self.id) return;
+    if (greet === true) {
+      this.#supersede(member);
+      this.#say({ instance: instanceOf(member.id) }, false);
+    }
+    const known = this.#others.has(member.id);
+    this.#others.set(member.id, { member, silence: 0 });
+    if (!known) this.emit('joined', member);
+  }
+
+  /** A process that was started again under the same name: those of the one before can no longer say goodbye. */
+  #supersede({ id, startedAt }: Member): void {
+    for (const { member } of this.#others.values()) {
+      const before = instanceOf(member.id) === instanceOf(id) && member.startedAt < startedAt;
+      if (before) this.#forget(member.id, 'gone');
+    }
+  }
+
+  #sweep(): void {
+    for (const [id, other] of this.#others) {
+      if (++other.silence > this.#maxSilence) this.#forget(id, 'silent');
+    }
+  }
+
+  #forget(id: string, how: Departure): void {
+    const other = this.#others.get(id);
+    if (!other) return;
+    this.#others.delete(id);
+    this.emit('left', other.member, how);
+  }
+}
+
+/** @throws BroadcastError `UNREADABLE` */
+function checkMember(content: unknown): Member {
+  const { id, role, version, startedAt } = (content ?? {}) as Partial<Record<keyof Member, unknown>>;
+  const texts = [id, role, version].every((value) => typeof value === 'string');
+  if (!texts || !Number.isFinite(startedAt)) throw new BroadcastError('UNREADABLE', 'it does not describe a member');
+  return { id, role, version, startedAt } as Member;
+}

@@ -1,0 +1,102 @@
+/*
+ * What one server asks of the others: each of those that are there answers once, or in parts; a question ends when all
+ * of them have, when its time is up, or when those that have not are no longer there.
+ */
+import type { Departure } from '../membership.js';
+import { ulid } from '../ulid.js';
+
+export interface Question<T> {
+  /** Ids of the members that are to answer. */
+  of: Iterable<string>;
+  /** How long to wait, in ms. */
+  timeout: number;
+  /** Sends it, with the id that answers must carry. */
+  send: (id: string) => Promise<void>;
+  /** Hears every part of an answer as it comes. */
+  part?: (value: T, from: string, last: boolean) => void;
+  /** Somebody will not answer any more. */
+  left?: (from: string) => void;
+}
+
+export interface Outcome<T> {
+  /** One of each member that has answered; the last part, if it came in parts. */
+  answers: T[];
+  /** Ids of those that are there, as far as anybody knows, and have not answered. */
+  silent: string[];
+  /** Ids of those that went without a goodbye while the question was open. */
+  gone: string[];
+  /** Why the question could not be sent. Then nobody has answered. */
+  failure?: Error;
+}
+
+interface Open {
+  readonly awaited: Set<string>;
+  answered(from: string, value: unknown, last: boolean): void;
+  left(from: string, how: Departure): void;
+  finish(failure?: Error): void;
+}
+
+/** After this time without an answer it is looked whether the silent ones are there at all, in ms. */
+const PATIENCE = 250;
+
+export class Questions {
+  /** Questions without all of their answers, by id. */
+  readonly open = new Map<string, Open>();
+  readonly #check: (member: string) => void;
+
+  /** @param check looks whether a member is still there */
+  constructor(check: (member: string) => void) {
+    this.#check = check;
+  }
+
+  /** Never rejects: what is missing is a part of the outcome. */
+  ask<T>({ of, timeout, send, part, left }: Question<T>): Promise<Outcome<T>> {
+    const awaited = new Set(of);
+    const outcome: Outcome<T> = { answers: [], silent: [], gone: [] };
+    if (awaited.size === 0) return Promise.resolve(outcome);
+    const id = ulid();
+    return new Promise((resolve) => {
+      const patience = setTimeout(() => awaited.forEach((member) => this.#check(member)), Math.min(PATIENCE, timeout));
+      const end = setTimeout(() => open.finish(), timeout);
+      const open: Open = {
+        awaited,
+        answered: (from, value, last) => {
+          if (!awaited.has(from)) return;
+          if (last) awaited.delete(from);
+          part?.(value as T, from, last);
+          if (last) outcome.answers.push(value as T);
+          if (awaited.size === 0) open.finish();
+        },
+        left: (from, how) => {
+          if (!awaited.delete(from)) return;
+          if (how !== 'closed') outcome.gone.push(from);
+          left?.(from);
+          if (awaited.size === 0) open.finish();
+        },
+        finish: (failure) => {
+          clearTimeout(patience);
+          clearTimeout(end);
+          this.open.delete(id);
+          resolve({ ...outcome, silent: [...awaited], failure });
+        },
+      };
+      this.open.set(id, open);
+      send(id).catch((error: Error) => open.finish(error));
+    });
+  }
+
+  /** Takes in an answer, or a part of one. Late and unknown ones are ignored. */
+  answered(id: string, from: string, value: unknown, last: boolean): void {
+    this.open.get(id)?.answered(from, value, last);
+  }
+
+  /** A member will not answer any more. */
+  left(member: string, how: Departure): void {
+    for (const open of this.open.values()) open.left(member, how);
+  }
+
+  /** Nobody is interested in the answers any more. */
+  close(): void {
+    for (const open of this.open.values()) open.finish();
+  }
+}
