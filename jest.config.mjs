@@ -40,7 +40,7 @@ export default {
     {
       ...shared,
       displayName: 'system',
-      testMatch: ['<rootDir>/test/system/*.spec.ts'],
+      testMatch: ['<rootDir>/test/{adapter,system}/*.spec.ts'],
       globalSetup: '<rootDir>/test/brokers/setup.ts',
       globalTeardown: '<rootDir>/test/brokers/teardown.ts',
     },

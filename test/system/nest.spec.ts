@@ -24,7 +24,7 @@ import { randomBytes } from 'node:crypto';
 import { lastValueFrom, of, toArray } from 'rxjs';
 import type { Server, Socket } from 'socket.io';
 import { io } from 'socket.io-client';
-import { transports } from './transports.js';
+import { transports } from '../transports.js';
 
 const heard: string[] = [];
 

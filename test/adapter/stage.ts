@@ -1,0 +1,206 @@
+/*
+ * What the cases of the adapter stand on: Socket.IO servers on buses of their own, with real clients, in this process.
+ * Everything is closed after each case, and no rejection may be left unhandled.
+ */
+import {
+  BroadcastAdapter,
+  Bus,
+  createAdapter,
+  type AdapterOptions,
+  type BroadcastError,
+  type BusOptions,
+  type Channel,
+  type Transport,
+} from '@app/broadcast';
+import { until } from '@app/broadcast/testing';
+import { randomBytes } from 'node:crypto';
+import { createServer, type Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Server, type ServerOptions, type Socket as ServerSocket } from 'socket.io';
+import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
+
+export interface Visitor {
+  client: Socket;
+  socket: ServerSocket;
+  /** Events with their arguments, in order; questions (with an acknowledgement) are not among them. */
+  heard: unknown[][];
+}
+
+/** A Socket.IO server on a bus, and what has become of both. */
+export interface Instance {
+  bus: Bus;
+  server: Server;
+  http: HttpServer;
+  url: string;
+  /** The one of the main namespace. */
+  adapter: BroadcastAdapter;
+  /** What the bus has told. */
+  errors: BroadcastError[];
+  /** What this instance has handed to the broker, in order. */
+  published: Channel[];
+}
+
+export interface InstanceOptions {
+  /** @default a shared one, straight to the broker */
+  transport?: Transport;
+  bus?: BusOptions;
+  adapter?: AdapterOptions;
+  server?: Partial<ServerOptions>;
+}
+
+type ClientOptions = Partial<ManagerOptions & SocketOptions>;
+
+/** Outages are found in fractions of a second, so that a run has many. */
+const QUICK: BusOptions = {
+  callTimeout: 2_000,
+  outboxAge: 500,
+  linger: 100,
+  probeInterval: 200,
+  probeMisses: 4,
+  backoff: { base: 20, max: 200 },
+};
+
+export class Stage {
+  readonly #prepare: (prefix: string) => () => Transport;
+  readonly #open: Instance[] = [];
+  readonly #clients: Socket[] = [];
+  readonly #ends: (() => unknown)[] = [];
+  #transport!: () => Transport;
+  #prefix = '';
+
+  /** To be made inside `describe`: it watches over the cases there. */
+  constructor(prepare: (prefix: string) => () => Transport) {
+    this.#prepare = prepare;
+    const rejections: unknown[] = [];
+    const onRejection = (reason: unknown) => rejections.push(reason);
+    beforeAll(() => process.on('unhandledRejection', onRejection));
+    beforeEach(() => {
+      this.#prefix = `s${randomBytes(4).toString('hex')}.`;
+      this.#transport = this.#prepare(this.#prefix);
+    });
+    afterEach(async () => {
+      for (const client of this.#clients.splice(0)) client.disconnect();
+      const instances = this.#open.splice(0);
+      await Promise.all(instances.map(({ server }) => server.close()));
+      await Promise.all(instances.map(({ bus }) => bus.close()));
+      for (const end of this.#ends.splice(0)) await end();
+      expect(rejections.splice(0)).toEqual([]);
+    });
+    afterAll(() => process.off('unhandledRejection', onRejection));
+  }
+
+  /** In front of every name at the broker, different in every case. */
+  get prefix(): string {
+    return this.#prefix;
+  }
+
+  /** For a bus of the case's own, which can be heard by the instances. */
+  transport(): Transport {
+    return this.#transport();
+  }
+
+  /** To be done after the case, when everything else is closed. */
+  after(end: () => unknown): void {
+    this.#ends.push(end);
+  }
+
+  /** A bus without a server, closed after the case. */
+  async bus(options: BusOptions = {}, transport = this.transport()): Promise<Bus> {
+    const bus = new Bus(transport, { ...QUICK, ...options });
+    bus.on('error', () => undefined);
+    this.after(() => bus.close());
+    await bus.connect(15_000);
+    return bus;
+  }
+
+  async instance({ transport = this.transport(), bus: busOptions, adapter, server: options }: InstanceOptions = {}) {
+    const published: Channel[] = [];
+    const bus = new Bus(recording(transport, published), { ...QUICK, ...busOptions });
+    const errors: BroadcastError[] = [];
+    bus.on('error', (error) => errors.push(error));
+    await bus.connect(15_000);
+    const http = createServer();
+    const server = new Server(http, { adapter: createAdapter(bus, adapter) as never, ...options });
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+    const main = server.of('/').adapter as BroadcastAdapter;
+    const instance: Instance = { bus, server, http, url, adapter: main, errors, published };
+    this.#open.push(instance);
+    return instance;
+  }
+
+  /** Three instances that know each other. */
+  async three(options: InstanceOptions = {}): Promise<[Instance, Instance, Instance]> {
+    const instances = await Promise.all([1, 2, 3].map(() => this.instance(options)));
+    await acquainted(instances);
+    return instances as [Instance, Instance, Instance];
+  }
+
+  /** A client that is connected, and its socket. */
+  async visit({ url, server }: Instance, namespace = '/', options: ClientOptions = {}): Promise<Visitor> {
+    const connected = new Promise<ServerSocket>((resolve) => server.of(namespace).once('connection', resolve));
+    const client = io(url + namespace, { forceNew: true, reconnection: false, ...options });
+    this.#clients.push(client);
+    const heard: unknown[][] = [];
+    client.onAny((...args: unknown[]) => {
+      if (typeof args.at(-1) !== 'function') heard.push(args);
+    });
+    const socket = await connected;
+    await until('the client is connected', () => client.connected);
+    return { client, socket, heard };
+  }
+
+  /** One visitor each. */
+  visits(instances: readonly Instance[], namespace = '/', options: ClientOptions = {}): Promise<Visitor[]> {
+    return Promise.all(instances.map((instance) => this.visit(instance, namespace, options)));
+  }
+}
+
+/** Resolves when all of them know all of them. */
+export async function acquainted(instances: readonly Instance[]): Promise<void> {
+  await until('all know each other', async () => {
+    const counts = await Promise.all(instances.map(({ adapter }) => adapter.serverCount()));
+    return counts.every((count) => count === instances.length);
+  });
+}
+
+/**
+ * Emits a last message to everyone, from each instance, since only what one says keeps its order, and waits until all
+ * visitors have it: whatever was to arrive before has arrived. The last messages are not among what they heard.
+ */
+export async function settle(instances: readonly Instance[], visitors: readonly Visitor[], namespace = '/') {
+  const isLast = ([event]: unknown[]) => event === 'settled';
+  for (const { server } of instances) server.of(namespace).emit('settled');
+  await until('the last messages arrive', () =>
+    visitors.every(({ heard }) => heard.filter(isLast).length === instances.length),
+  );
+  for (const { heard } of visitors) heard.splice(0, heard.length, ...heard.filter((each) => !isLast(each)));
+}
+
+/** Names of the events that each has heard, sorted; and forgets them. */
+export function eventsOf(visitors: readonly Visitor[]): string[][] {
+  return visitors.map(({ heard }) =>
+    heard
+      .splice(0)
+      .map(([event]) => String(event))
+      .sort(),
+  );
+}
+
+function recording(transport: Transport, published: Channel[]): Transport {
+  return {
+    ...transport,
+    open: async (events, options) => {
+      const link = await transport.open(events, options);
+      return new Proxy(link, {
+        get: (target, name) => {
+          if (name !== 'publish') return (Reflect.get(target, name) as (...args: unknown[]) => unknown).bind(target);
+          return (channel: Channel, payload: Buffer) => {
+            published.push(channel);
+            return target.publish(channel, payload);
+          };
+        },
+      });
+    },
+  };
+}
