@@ -21,9 +21,10 @@ export { BROADCAST_TRANSPORT, OnBroadcast } from './nest/on-broadcast.decorator.
 export { matches } from './nest/pattern.js';
 export { run } from './run.js';
 export { Rooms, RoomSpeaker, type Published, type RoomMessage, type RoomsOptions } from './rooms/rooms.js';
-export { BroadcastAdapter, createAdapter, type AdapterOptions, type Incomplete } from './socketio/adapter.js';
+export { BroadcastAdapter, createAdapter, type AdapterOptions } from './socketio/adapter.js';
 export { BroadcastIoAdapter, type BroadcastIoAdapterOptions } from './socketio/broadcast-io.adapter.js';
 export { createEmitter, type Emitter } from './socketio/emitter.js';
+export type { Incomplete } from './socketio/others.js';
 export type { Listener, Subscription } from './subscriptions.js';
 export type { Channel, Features, Link, LinkEvents, OpenOptions, Transport } from './transport.js';
 export { memory } from './transports/memory.js';

@@ -5,6 +5,7 @@
  */
 import { EventEmitter } from 'node:events';
 import type { Control } from './control.js';
+import { pause } from './deadline.js';
 import { decodeArgs, instanceOf, type Message } from './envelope.js';
 import { BroadcastError } from './errors.js';
 import { ulid } from './ulid.js';
@@ -42,10 +43,15 @@ export interface MembershipBus {
   readonly instance: string;
   readonly startedAt: number;
   readonly control: Control;
+  readonly state: string;
 }
 
 /** Looks at the silence of members per announcement of our own. */
 const TICKS = 5;
+/** How long the others have to answer the first announcement before anybody relies on knowing them all, in ms. */
+const GREETING = 100;
+/** Looks for one member, at most this often, in ms. */
+const CHECK_INTERVAL = 500;
 
 export class Membership extends EventEmitter<MembershipEvents> {
   readonly self: Member;
@@ -55,7 +61,8 @@ export class Membership extends EventEmitter<MembershipEvents> {
   readonly #maxSilence: number;
   /** Silence is counted in ticks of our own timer: a process that was frozen for a minute has not heard for one. */
   readonly #others = new Map<string, { member: Member; silence: number }>();
-  readonly #checking = new Set<string>();
+  readonly #checked = new Map<string, number>();
+  #ready = Promise.resolve();
   #stops: (() => void)[] = [];
 
   constructor(bus: MembershipBus, { role, version, interval, timeout }: MembershipOptions) {
@@ -69,6 +76,11 @@ export class Membership extends EventEmitter<MembershipEvents> {
   /** Everyone but this one. */
   get others(): Member[] {
     return [...this.#others.values()].map(({ member }) => member);
+  }
+
+  /** Resolves when this one has been there long enough to know the others. Never rejects. */
+  get ready(): Promise<void> {
+    return this.#ready;
   }
 
   get size(): number {
@@ -85,7 +97,7 @@ export class Membership extends EventEmitter<MembershipEvents> {
     let ticks = 0;
     const timer = setInterval(() => {
       this.#sweep();
-      if (++ticks % TICKS === 0) this.#say('all', false);
+      if (++ticks % TICKS === 0) void this.#say('all', false);
     }, this.#tick).unref();
     this.#stops = [
       () => clearInterval(timer),
@@ -94,7 +106,9 @@ export class Membership extends EventEmitter<MembershipEvents> {
       // Only that it arrives matters.
       control.on('ping', () => undefined),
     ];
-    this.announce();
+    const life = new AbortController();
+    this.#stops.push(() => life.abort());
+    this.#ready = this.#say('all', true).then(() => pause(GREETING, life.signal));
   }
 
   /** Leaves, and says so. */
@@ -106,24 +120,24 @@ export class Membership extends EventEmitter<MembershipEvents> {
 
   /** Tells everyone, and asks them to answer: on joining, and when the link is new and the others may have forgotten. */
   announce(): void {
-    this.#say('all', true);
+    void this.#say('all', true);
   }
 
   /** Somebody has not answered: it is forgotten at once if the broker knows nobody by that name any more. */
   check(id: string): void {
-    if (!this.#others.has(id) || this.#checking.has(id)) return;
-    this.#checking.add(id);
+    const last = this.#checked.get(id) ?? -Infinity;
+    if (!this.#others.has(id) || performance.now() - last < CHECK_INTERVAL) return;
+    this.#checked.set(id, performance.now());
     this.#bus.control
       .send({ instance: instanceOf(id) }, { kind: 'ping', origin: this.self.id }, [])
       .catch((error: unknown) => {
         if (error instanceof BroadcastError && error.code === 'NO_LISTENER') this.#forget(id, 'gone');
-      })
-      .finally(() => this.#checking.delete(id));
+      });
   }
 
-  #say(to: 'all' | { instance: string }, greet: boolean): void {
+  #say(to: 'all' | { instance: string }, greet: boolean): Promise<void> {
     // An announcement that could not be sent is told as the outage that it is a sign of.
-    this.#bus.control
+    return this.#bus.control
       .send(to, { kind: 'member', origin: this.self.id }, greet ? [this.self, true] : [this.self])
       .catch(() => undefined);
   }
@@ -134,7 +148,7 @@ export class Membership extends EventEmitter<MembershipEvents> {
     if (member.id === this.self.id) return;
     if (greet === true) {
       this.#supersede(member);
-      this.#say({ instance: instanceOf(member.id) }, false);
+      void this.#say({ instance: instanceOf(member.id) }, false);
     }
     const known = this.#others.has(member.id);
     this.#others.set(member.id, { member, silence: 0 });
@@ -150,6 +164,8 @@ export class Membership extends EventEmitter<MembershipEvents> {
   }
 
   #sweep(): void {
+    // While nothing can be heard, silence says nothing: they are most likely all there when the link is back.
+    if (this.#bus.state !== 'up') return;
     for (const [id, other] of this.#others) {
       if (++other.silence > this.#maxSilence) this.#forget(id, 'silent');
     }
@@ -159,6 +175,7 @@ export class Membership extends EventEmitter<MembershipEvents> {
     const other = this.#others.get(id);
     if (!other) return;
     this.#others.delete(id);
+    this.#checked.delete(id);
     this.emit('left', other.member, how);
   }
 }

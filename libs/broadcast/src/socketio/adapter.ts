@@ -3,22 +3,23 @@
  * sockets are served at once; plain emits go to the others as envelopes, and everything else that the servers ask of
  * each other as control messages.
  */
-import type { Namespace, Socket } from 'socket.io';
+import type { Namespace } from 'socket.io';
 import { Adapter, type BroadcastOptions, type Room } from 'socket.io-adapter';
 import type { Bus } from '../bus.js';
-import { decodeArgs, instanceOf, stamp, type Header, type Message } from '../envelope.js';
-import { BroadcastError, toError } from '../errors.js';
+import { stamp, type Message } from '../envelope.js';
+import { BroadcastError } from '../errors.js';
 import type { Departure, Member } from '../membership.js';
 import { looksLikeSocketId, publishToRooms } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
-import type { Channel } from '../transport.js';
 import { VERSION } from '../version.js';
+import { addressOf, numberOf, withNumbers } from './address.js';
 import { answer, type Acks, type Here, type SocketDetails } from './answers.js';
 import { lazily, makeAwaitable } from './awaitable.js';
 import { Counts } from './counts.js';
-import { buildFrame, meta, type Frame } from './frame.js';
+import { Delivery, EVENT } from './delivery.js';
 import { AdapterHub, type HubMember } from './hub.js';
-import { Questions, type Outcome } from './questions.js';
+import { Others, type Incomplete } from './others.js';
+import { Questions } from './questions.js';
 
 export interface AdapterOptions {
   /** What this server is for, as the others are told. @default 'server' */
@@ -37,14 +38,6 @@ export interface AdapterOptions {
   timeoutText?: (received: number, expected: number) => string;
 }
 
-/** An answer that does not hold everything there is. */
-export interface Incomplete {
-  /** What was asked: `fetchSockets` … */
-  request: string;
-  /** Ids of the servers whose part is missing. */
-  missing: string[];
-}
-
 type AdapterFactory = (nsp: Namespace) => BroadcastAdapter;
 
 /**
@@ -60,20 +53,12 @@ export function createAdapter(bus: Bus, options: AdapterOptions = {}): AdapterFa
   };
 }
 
-/** Socket.IO's packet type of an event. */
-const EVENT = 2;
+/** Ends of a message that need not be told: this bus was closed, or the socket that it was for went with its instance. */
+const EXPECTED: ReadonlySet<string> = new Set(['CLOSED', 'NO_LISTENER']);
 
 interface EventPacket {
   data: unknown[];
   id?: number;
-}
-
-type Flags = BroadcastOptions['flags'] & { expectSingleResponse?: boolean };
-
-/** What adapters read of a Socket.IO server, and its types keep to themselves. */
-interface ServerInside {
-  readonly opts: { readonly parser?: unknown };
-  readonly encoder: { encode(packet: { type: number; nsp: string; data: unknown[] }): (string | Buffer)[] };
 }
 
 interface SocketInside {
@@ -86,36 +71,38 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   readonly namespace: string;
 
   readonly #hub: AdapterHub;
-  readonly #before: Adapter | undefined;
-  readonly #requestsTimeout: number;
-  readonly #strict: boolean;
+  readonly #nsp: string | undefined;
   readonly #timeoutText: (received: number, expected: number) => string;
-  readonly #defaultParser: boolean;
-  readonly #questions: Questions;
+  readonly #delivery: Delivery;
+  readonly #others: Others;
+  /** Broadcasts to clients, of which the others collect the acknowledgements. */
   readonly #acks: Questions;
   readonly #counts: Counts;
   readonly #held = new Set<string>();
   /** Joins that the broker has not confirmed yet. */
   readonly #joining = new Set<Promise<void>>();
+  #before: Adapter | undefined;
 
   constructor(nsp: Namespace, hub: AdapterHub, options: AdapterOptions = {}) {
     super(nsp);
     this.namespace = nsp.name;
     this.#hub = hub;
+    this.#nsp = nsp.name === '/' ? undefined : nsp.name;
     this.#before = nsp.adapter;
-    this.#requestsTimeout = options.requestsTimeout ?? 5_000;
-    this.#strict = options.strict ?? false;
     this.#timeoutText =
       options.timeoutText ??
       ((received, expected) => `timeout reached: only ${received} responses received out of ${expected}`);
-    this.#defaultParser = (nsp.server as unknown as ServerInside).opts.parser === undefined;
-    const check = (member: string) => hub.membership.check(member);
-    this.#questions = new Questions(check);
-    this.#acks = new Questions(check);
-    const { countTimeout = 500 } = options;
+    this.#delivery = new Delivery(nsp, (cause) => this.#failed(cause));
+    const { requestsTimeout: timeout = 5_000, countTimeout = 500, strict = false } = options;
+    const incomplete = (what: Incomplete) => this.emit('incomplete', what);
+    this.#others = new Others(hub, { nsp: this.#nsp, timeout, strict, incomplete });
+    this.#acks = new Questions((member) => hub.membership.check(member));
     this.#counts = new Counts({
       local: (rooms) => this.sizes(rooms),
-      ask: async (rooms) => lists(await this.#ask<number[]>('rooms.sizes', {}, [rooms], countTimeout)),
+      ask: async (rooms) => {
+        const inquiry = { kind: 'rooms.sizes', args: [rooms], timeout: countTimeout };
+        return (await this.#others.ask<number[]>(inquiry)).answers;
+      },
     });
     this.on('delete-room', (room: Room) => this.#release(String(room)));
     makeAwaitable(nsp);
@@ -123,7 +110,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
 
   /** Questions that are still open. */
   get requests(): ReadonlyMap<string, unknown> {
-    return this.#questions.open;
+    return this.#others.questions.open;
   }
 
   /** Broadcasts whose acknowledgements are still open. */
@@ -139,7 +126,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   override close(): void {
     for (const room of this.#held) this.#release(room, true);
     this.#hub.remove(this);
-    this.#questions.close();
+    this.#others.questions.close();
     this.#acks.close();
   }
 
@@ -191,19 +178,16 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
 
   /** Sockets in each room, on all servers: numbers travel, not sockets. Without the rooms of single sockets. */
   async roomStats(): Promise<Map<string, number>> {
-    const outcome = await this.#ask<[string, number][]>('rooms.stats', {}, []);
-    this.#complain('roomStats', outcome);
+    const others = await this.#others.gather<[string, number][]>('roomStats', { kind: 'rooms.stats' });
     const total = new Map<string, number>();
-    for (const [room, size] of [...this.stats(), ...lists(outcome).flat()])
-      total.set(room, (total.get(room) ?? 0) + size);
+    for (const [room, size] of [...this.stats(), ...others.flat()]) total.set(room, (total.get(room) ?? 0) + size);
     return total;
   }
 
   /** Every room that has a socket in it, on all servers. */
   async allRooms(): Promise<Set<string>> {
-    const outcome = await this.#ask<string[]>('rooms.list', {}, []);
-    this.#complain('allRooms', outcome);
-    return new Set([...this.roomNames(), ...lists(outcome).flat()]);
+    const others = await this.#others.gather<string[]>('allRooms', { kind: 'rooms.list' });
+    return new Set([...this.roomNames(), ...others.flat()]);
   }
 
   /** Ids of the sockets in the rooms, on all servers. */
@@ -219,15 +203,13 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   override async fetchSockets(opts: BroadcastOptions): Promise<never[]> {
     const sockets = (await super.fetchSockets(withNumbers(opts))) as SocketDetails[];
     if (opts.flags?.local) return sockets as never[];
-    const outcome = await this.#ask<SocketDetails[]>(
-      'sockets.fetch',
-      addressOf(opts),
-      [],
-      opts.flags?.timeout,
-      (answers, from) => answers?.forEach(({ id }) => this.#hub.owners.learn(id, from)),
-    );
-    this.#complain('fetchSockets', outcome);
-    return [...sockets, ...lists(outcome).flat()] as never[];
+    const others = await this.#others.gather<SocketDetails[]>('fetchSockets', {
+      kind: 'sockets.fetch',
+      address: addressOf(opts),
+      timeout: opts.flags?.timeout,
+      heard: (answer, from) => answer.forEach(({ id }) => this.#hub.owners.learn(id, from)),
+    });
+    return [...sockets, ...others.flat()] as never[];
   }
 
   // What is said to clients
@@ -237,7 +219,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     super.broadcast(packet, withNumbers(opts));
     if (opts.flags?.local) return;
     const { rooms, ...address } = addressOf(opts);
-    const channels = this.#waysTo(rooms);
+    const channels = this.#others.waysTo(rooms, (id) => this.sids.has(id));
     const seek = channels.includes('all') && rooms.some(looksLikeSocketId) ? 1 : undefined;
     const header = { ...stamp(this.#hub.id), nsp: this.#nsp, ...address, raw: 1, seek } as const;
     try {
@@ -257,10 +239,10 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     ack: (response: unknown) => void,
   ): void {
     const timeout = opts.flags?.timeout ?? 0;
-    const members = this.#hub.membership.others.map(({ id }) => id);
+    const members = this.#others.ids;
     const event = [...packet.data];
     clientCountCallback(this.askHere(event, opts, timeout, ack));
-    const owner = opts.flags?.local ? undefined : this.#onlyOwner(opts);
+    const owner = this.#others.onlyOwner(opts);
     const asked = opts.flags?.local ? [] : owner ? [owner] : members;
     // Socket.IO waits for a number of clients from each server that it knows of.
     for (const member of members) if (!asked.includes(member)) clientCountCallback(0);
@@ -269,7 +251,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
       .ask<Acks | null>({
         of: asked,
         timeout,
-        send: (id) => this.#tell('sockets.ask', { ...addressOf(opts), id }, [timeout, ...event], owner),
+        send: (id) => this.#others.tell('sockets.ask', { ...addressOf(opts), id }, [timeout, ...event], owner),
         part: (acks, from, last) => {
           const { clients = 0, responses = [] } = acks ?? {};
           arrived.set(from, (arrived.get(from) ?? 0) + responses.length);
@@ -306,15 +288,14 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   override serverSideEmit(packet: unknown[]): void {
     const ack = packet.at(-1);
     if (typeof ack !== 'function') {
-      this.#tell('servers.event', {}, packet).catch((error: unknown) => this.dropped(error));
+      this.#others.tell('servers.event', {}, packet).catch((error: unknown) => this.dropped(error));
       return;
     }
-    const expected = this.#hub.membership.size - 1;
-    void this.#ask<[unknown]>('servers.ask', {}, packet.slice(0, -1)).then((outcome) => {
-      const answers = lists(outcome).flat();
-      const { silent, failure } = outcome;
-      const late = silent.length > 0 ? new Error(this.#timeoutText(expected - silent.length, expected)) : null;
-      (ack as (error: Error | null, answers: unknown[]) => void)(failure ?? late, answers);
+    const inquiry = { kind: 'servers.ask', args: packet.slice(0, -1) };
+    void this.#others.ask<[unknown]>(inquiry).then(({ answers, silent, failure }) => {
+      const expected = answers.length + silent.length;
+      const late = silent.length > 0 ? new Error(this.#timeoutText(answers.length, expected)) : null;
+      (ack as (error: Error | null, answers: unknown[]) => void)(failure ?? late, answers.flat());
     });
   }
 
@@ -326,31 +307,24 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     const members = room === undefined ? this.sids : this.#membersOf(room);
     if (!members || members.size === 0) return false;
     const skipped = [...(header.except ?? []), ...earlier].flatMap((name) => this.#membersOf(name) ?? []);
-    let frame: Frame | undefined;
-    for (const id of members.keys()) {
-      if (skipped.some((sockets) => sockets.has(id))) continue;
-      const socket = this.nsp.sockets.get(id);
-      if (socket) this.#write(socket, message, room, (frame ??= this.#frame(message, room)));
-    }
+    const addressed = [...members.keys()].filter((id) => !skipped.some((sockets) => sockets.has(id)));
+    this.#delivery.write(message, room, addressed);
     return true;
   }
 
   hear(message: Message): void {
     const reply = (value: unknown, last?: boolean) => this.#hub.answer(message, value, last);
     const answering = answer(message, this, reply);
-    answering?.catch((error: unknown) => {
-      // Who asked may be gone; any other failure leaves somebody waiting in vain.
-      if (!(error instanceof BroadcastError && error.code === 'NO_LISTENER')) this.dropped(error);
-    });
+    answering?.catch((error: unknown) => this.dropped(error));
   }
 
   hearAnswer(question: string, from: string, value: unknown, last: boolean): void {
-    this.#questions.answered(question, from, value, last);
+    this.#others.questions.answered(question, from, value, last);
     this.#acks.answered(question, from, value, last);
   }
 
   memberLeft(member: string, how: Departure): void {
-    this.#questions.left(member, how);
+    this.#others.left(member, how);
     this.#acks.left(member, how);
   }
 
@@ -397,130 +371,38 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   dropped(error: unknown): void {
     const { bus } = this.#hub;
     bus.counts.dropped++;
-    if (error instanceof BroadcastError && error.code !== 'CLOSED') bus.report(error);
+    if (error instanceof BroadcastError && !EXPECTED.has(error.code)) bus.report(error);
+  }
+
+  #failed(cause: Error): void {
+    this.#hub.bus.counts.failed++;
+    this.#hub.bus.report(new BroadcastError('LISTENER_FAILED', `writing to a socket: ${cause.message}`, { cause }));
   }
 
   /** An adapter that is replaced on a live server hands over its sockets and their rooms. */
   #takeOver(): void {
     const before = this.#before;
+    this.#before = undefined;
     if (!before) return;
     for (const [id, rooms] of before.sids) void this.addAll(id, rooms);
     for (const socket of this.nsp.sockets.values()) (socket as unknown as SocketInside).adapter = this;
     Promise.resolve(before.close()).catch((error: unknown) => this.dropped(error));
   }
 
-  /** Asks every other server. */
-  #ask<T>(
-    kind: string,
-    address: Partial<Header>,
-    args: readonly unknown[],
-    timeout = this.#requestsTimeout,
-    part?: (value: T, from: string) => void,
-  ): Promise<Outcome<T | null>> {
-    return this.#questions.ask<T>({
-      of: this.#hub.membership.others.map(({ id }) => id),
-      timeout,
-      send: (id) => this.#tell(kind, { ...address, id }, args),
-      part,
-    });
-  }
-
-  #tell(kind: string, header: Partial<Header>, args: readonly unknown[], member?: string): Promise<void> {
-    const to = member === undefined ? 'all' : { member };
-    return this.#hub.send(to, { kind, nsp: this.#nsp, ...header }, [...args]);
-  }
-
+  /** Tells the others what has been done here. Whoever awaits it waits until they have done it too. */
   #command(kind: string, opts: BroadcastOptions, args: readonly unknown[]): PromiseLike<void> {
     if (opts.flags?.local) return lazily(() => this.settled());
-    const owner = this.#onlyOwner(opts);
-    this.#tell(kind, addressOf(opts), args, owner).catch((error: unknown) => this.dropped(error));
+    const owner = this.#others.onlyOwner(opts);
+    this.#others.tell(kind, addressOf(opts), args, owner).catch((error: unknown) => this.dropped(error));
     return lazily(async () => {
-      const settling = this.#questions.ask<null>({
-        of: owner ? [owner] : this.#hub.membership.others.map(({ id }) => id),
-        timeout: this.#requestsTimeout,
-        send: (id) => this.#tell('sockets.settle', { id }, [], owner),
-      });
-      await this.settled();
-      this.#warn(kind, await settling);
+      await Promise.all([this.settled(), this.#others.settled(kind, owner)]);
     });
-  }
-
-  /** The server of a single socket that was fetched from there: nobody else needs to hear what is for it. */
-  #onlyOwner({ rooms, flags }: BroadcastOptions): string | undefined {
-    const [room] = rooms;
-    const { expectSingleResponse }: Flags = flags ?? {};
-    const single = expectSingleResponse && rooms.size === 1;
-    return single ? this.#ownerOf(String(room)) : undefined;
-  }
-
-  #ownerOf(socket: string): string | undefined {
-    return this.#hub.owners.of(socket);
-  }
-
-  /** A socket's own id is a room that no instance subscribes to: it is reached through its owner. */
-  #waysTo(rooms: readonly string[]): readonly Channel[] {
-    const ways = new Set<Channel>();
-    for (const room of rooms) {
-      ways.add(`room:${room}`);
-      if (!looksLikeSocketId(room) || this.sids.has(room)) continue;
-      const owner = this.#ownerOf(room);
-      ways.add(owner === undefined ? 'all' : `instance:${instanceOf(owner)}`);
-    }
-    return [...ways];
-  }
-
-  /** @throws BroadcastError `TIMEOUT` when something is missing and the adapter is strict */
-  #complain(request: string, outcome: Outcome<unknown>): void {
-    const error = this.#warn(request, outcome);
-    if (error && this.#strict) throw error;
-  }
-
-  #warn(request: string, { silent, gone, failure }: Outcome<unknown>): BroadcastError | undefined {
-    const missing = [...silent, ...gone];
-    if (missing.length === 0) return undefined;
-    const why = failure ? `: ${failure.message}` : '';
-    const error = new BroadcastError('TIMEOUT', `${request}: no answer from ${missing.join(', ')}${why}`, {
-      cause: failure,
-    });
-    const incomplete: Incomplete = { request, missing };
-    this.emit('incomplete', incomplete);
-    this.#hub.bus.report(error);
-    return error;
-  }
-
-  #write(socket: Socket, message: Message, room: string | undefined, frame: Frame): void {
-    const { volatile, compress } = message.header.flags ?? {};
-    if (volatile && !socket.conn.transport.writable) return;
-    try {
-      if (socket.listenersAnyOutgoing().length > 0) this.#notify(socket, this.#values(message, room));
-      for (const { data, ...ready } of frame) socket.conn.write(data, { compress, ...ready });
-    } catch (thrown) {
-      // The others get it all the same, and the broker has no reason to deliver it again.
-      const cause = toError(thrown);
-      this.#hub.bus.counts.failed++;
-      this.#hub.bus.report(new BroadcastError('LISTENER_FAILED', `writing to a socket: ${cause.message}`, { cause }));
-    }
-  }
-
-  #notify(socket: Socket, values: unknown[]): void {
-    for (const listener of socket.listenersAnyOutgoing()) (listener as (...args: unknown[]) => void)(...values);
-  }
-
-  /** The default parser's packets are the bytes as they came; another parser needs the values. */
-  #frame(message: Message, room: string | undefined): Frame {
-    if (this.#defaultParser) return buildFrame(message, room);
-    const packet = { type: EVENT, nsp: this.namespace, data: this.#values(message, room) };
-    return (this.nsp.server as unknown as ServerInside).encoder.encode(packet).map((data) => ({ data }));
-  }
-
-  #values(message: Message, room: string | undefined): unknown[] {
-    const values = decodeArgs(message);
-    return message.header.raw ? values : [...values, meta(message.header, room)];
   }
 
   #membersOf(room: string): ReadonlySet<string> | undefined {
     const named = this.rooms.get(room);
-    const numbered = isNumber(room) ? this.rooms.get(Number(room) as never) : undefined;
+    const number = numberOf(room);
+    const numbered = number === undefined ? undefined : this.rooms.get(number);
     return named && numbered ? new Set([...named, ...numbered]) : (named ?? numbered);
   }
 
@@ -533,41 +415,4 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   #release(room: string, always = false): void {
     if ((always || !this.#membersOf(room)?.size) && this.#held.delete(room)) this.#hub.release(room);
   }
-
-  get #nsp(): string | undefined {
-    return this.namespace === '/' ? undefined : this.namespace;
-  }
-}
-
-/** What each has answered; a server without the namespace has nothing to say. */
-function lists<T>({ answers }: Outcome<T[] | null>): T[][] {
-  return answers.filter((answer) => Array.isArray(answer));
-}
-
-/** Who it is for, as it travels. */
-function addressOf({ rooms, except, flags }: BroadcastOptions) {
-  const { volatile, compress } = flags ?? {};
-  return {
-    rooms: [...rooms].map(String),
-    except: except && except.size > 0 ? [...except].map(String) : undefined,
-    flags: volatile === undefined && compress === undefined ? undefined : { volatile, compress },
-  };
-}
-
-/** Socket.IO lets a room be a number; on the wire it is its digits, and so it is one room here too. */
-function withNumbers(opts: BroadcastOptions): BroadcastOptions {
-  return { ...opts, rooms: bothWays(opts.rooms), except: opts.except && bothWays(opts.except) };
-}
-
-function bothWays(rooms: Set<Room>): Set<Room> {
-  const both = new Set<Room>(rooms);
-  for (const room of rooms) {
-    if (typeof room === 'number') both.add(String(room));
-    else if (isNumber(room)) both.add(Number(room) as never);
-  }
-  return both;
-}
-
-function isNumber(room: string): boolean {
-  return /^(0|[1-9]\d{0,14})$/.test(room);
 }

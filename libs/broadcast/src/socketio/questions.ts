@@ -36,8 +36,9 @@ interface Open {
   finish(failure?: Error): void;
 }
 
-/** After this time without an answer it is looked whether the silent ones are there at all, in ms. */
+/** Those who have not answered after this time, and again each second, are looked for: they may be gone. In ms. */
 const PATIENCE = 250;
+const NEXT_LOOK = 1_000;
 
 export class Questions {
   /** Questions without all of their answers, by id. */
@@ -56,7 +57,11 @@ export class Questions {
     if (awaited.size === 0) return Promise.resolve(outcome);
     const id = ulid();
     return new Promise((resolve) => {
-      const patience = setTimeout(() => awaited.forEach((member) => this.#check(member)), Math.min(PATIENCE, timeout));
+      const look = () => {
+        patience = setTimeout(look, NEXT_LOOK);
+        for (const member of awaited) this.#check(member);
+      };
+      let patience = setTimeout(look, PATIENCE);
       const end = setTimeout(() => open.finish(), timeout);
       const open: Open = {
         awaited,

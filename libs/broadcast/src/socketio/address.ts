@@ -1,0 +1,34 @@
+/*
+ * Whom an operation is for: as Socket.IO has it, as it travels, and with numbers for rooms.
+ */
+import type { BroadcastOptions, Room } from 'socket.io-adapter';
+import type { Header } from '../envelope.js';
+
+/** As it travels. */
+export function addressOf({
+  rooms,
+  except,
+  flags,
+}: BroadcastOptions): Pick<Header, 'except' | 'flags'> & { rooms: string[] } {
+  const { volatile, compress } = flags ?? {};
+  return {
+    rooms: [...rooms].map(String),
+    except: except && except.size > 0 ? [...except].map(String) : undefined,
+    flags: volatile === undefined && compress === undefined ? undefined : { volatile, compress },
+  };
+}
+
+/** Socket.IO lets a room be a number. On the wire it is its digits, so the two are one room on every instance. */
+export function withNumbers(opts: BroadcastOptions): BroadcastOptions {
+  return { ...opts, rooms: bothWays(opts.rooms), except: opts.except && bothWays(opts.except) };
+}
+
+/** The number that a room's name may stand for. */
+export function numberOf(room: string): Room | undefined {
+  return /^(0|[1-9]\d{0,14})$/.test(room) ? (Number(room) as unknown as Room) : undefined;
+}
+
+function bothWays(rooms: Set<Room>): Set<Room> {
+  const twins = [...rooms].flatMap((room) => (typeof room === 'number' ? String(room) : (numberOf(room) ?? [])));
+  return twins.length === 0 ? rooms : new Set([...rooms, ...twins]);
+}
