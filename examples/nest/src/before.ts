@@ -1,0 +1,35 @@
+/*
+ * An existing Nest application, with the Redis adapter as Nest's documentation shows it.
+ */
+import 'reflect-metadata';
+import { Module, type INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { IoAdapter } from '@nestjs/platform-socket.io';
+import { createAdapter } from '@socket.io/redis-adapter';
+import { Redis } from 'ioredis';
+import type { Server, ServerOptions } from 'socket.io';
+import { RoomsGateway } from './rooms.gateway.js';
+
+@Module({ providers: [RoomsGateway] })
+class AppModule {}
+
+class RedisIoAdapter extends IoAdapter {
+  readonly #factory: ReturnType<typeof createAdapter>;
+
+  constructor(app: INestApplicationContext, url: string) {
+    super(app);
+    const pubClient = new Redis(url);
+    this.#factory = createAdapter(pubClient, pubClient.duplicate());
+  }
+
+  override createIOServer(port: number, options?: ServerOptions): Server {
+    const server = super.createIOServer(port, options) as Server;
+    server.adapter(this.#factory);
+    return server;
+  }
+}
+
+const app = await NestFactory.create(AppModule);
+app.useWebSocketAdapter(new RedisIoAdapter(app, process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'));
+await app.listen(process.env['PORT'] ?? 3000);
+console.log(`listens on ${new URL(await app.getUrl()).port}`);

@@ -1,0 +1,15 @@
+/*
+ * The same server on Roomcast: over the broker that BROADCAST_TRANSPORT names, memory, redis or rabbitmq.
+ */
+import { Bus, createAdapter, readEnvironment, transportOf } from '@roomcast/broadcast';
+import { createServer } from 'node:http';
+import { Server } from 'socket.io';
+import { rooms } from './rooms.mjs';
+
+const bus = new Bus(transportOf(readEnvironment()));
+await bus.connect();
+
+const server = createServer();
+const io = new Server(server, { adapter: createAdapter(bus) });
+rooms(io);
+server.listen(process.env.PORT ?? 3000, () => console.log(`listens on ${server.address().port}`));

@@ -1,0 +1,32 @@
+/*
+ * On the way from the one to the other without a gap: starts on the Redis adapter, and changes when a client says
+ * "change" to any of the servers. Yours would be told in a way that only you can.
+ */
+import { Bus, createAdapter, readEnvironment, transportOf } from '@roomcast/broadcast';
+import { createAdapter as createRedisAdapter } from '@socket.io/redis-adapter';
+import { Redis } from 'ioredis';
+import { createServer } from 'node:http';
+import { Server } from 'socket.io';
+import { rooms } from './rooms.mjs';
+
+const pubClient = new Redis(process.env.REDIS_URL ?? 'redis://127.0.0.1:6379');
+const subClient = pubClient.duplicate();
+const bus = new Bus(transportOf(readEnvironment()));
+await bus.connect();
+
+const server = createServer();
+const io = new Server(server, { adapter: createRedisAdapter(pubClient, subClient) });
+rooms(io);
+
+const change = () => {
+  io.adapter(createAdapter(bus));
+  console.log('changed');
+};
+io.on('change adapter', change);
+io.on('connection', (socket) => {
+  socket.on('change', () => {
+    io.serverSideEmit('change adapter');
+    change();
+  });
+});
+server.listen(process.env.PORT ?? 3000, () => console.log(`listens on ${server.address().port}`));
