@@ -58,6 +58,17 @@ describe('a subscription', () => {
     expect(wanted.wanted).toBe(2);
   });
 
+  it('that is closed before it is acknowledged tells so at once, and the broker is not asked for it', async () => {
+    const wanted = subscriptions();
+    const subscription = wanted.add('room:a', nothing);
+    const ready = subscription.ready();
+    subscription.close();
+    await expect(ready).rejects.toMatchObject({ code: 'CLOSED' });
+    const link = new ScriptedLink();
+    await wanted.attach(link);
+    expect([asked(link), failed.mock.calls]).toEqual([[], []]);
+  });
+
   it('is asked for in batches of 250', async () => {
     const wanted = subscriptions();
     const link = new ScriptedLink();

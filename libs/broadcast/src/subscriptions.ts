@@ -16,7 +16,7 @@ export interface Subscription {
   readonly live: boolean;
   /**
    * Resolves when the broker has acknowledged it. Rejects with `UNAVAILABLE` after `timeout` ms (it stays wanted, and
-   * becomes live when the broker returns), or with `CLOSED`.
+   * becomes live when the broker returns), or with `CLOSED` when it was closed meanwhile.
    */
   ready(timeout?: number): Promise<void>;
   /** Stops listening at once. The broker is told after the linger, so that leaving and rejoining costs nothing. */
@@ -172,6 +172,9 @@ export class Subscriptions {
     if (at < 0) return;
     entry.listeners = entry.listeners.toSpliced(at, 1);
     if (entry.listeners.length > 0) return;
+    // Nobody is told that it failed: nobody wants it any more.
+    const closed = new BroadcastError('CLOSED', `the subscription to ${entry.channel} was closed`);
+    for (const waiter of entry.waiting) waiter.settle(closed);
     if (this.#joining.delete(entry)) {
       this.#entries.delete(entry.channel);
       return;

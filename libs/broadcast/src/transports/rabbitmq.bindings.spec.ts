@@ -55,6 +55,30 @@ function start(options: BindingsOptions = { wildcard: '#', inFlight: 4 }) {
 }
 
 describe('bindings', () => {
+  it('begin with the wildcard where there is one, and ask for nothing else until they are disturbed', async () => {
+    const { broker, bindings, settled } = start();
+    const begun = settled(bindings.begin());
+    await broker.answerAll();
+    expect(begun.done).toBe(true);
+    await bindings.add(keys(10));
+    await bindings.delete(['k9']);
+    expect(broker.asked).toEqual(['+#']);
+
+    bindings.disturbed();
+    bindings.disturbed();
+    await broker.answerAll();
+    expect([...broker.bound].sort()).toEqual(keys(9));
+    expect(broker.asked.at(-1)).toBe('-#');
+    await Promise.all([bindings.add(['later']), broker.answerAll()]);
+    expect(broker.asked.at(-1)).toBe('+later');
+  });
+
+  it('begin with nothing where there is no wildcard', async () => {
+    const { broker, bindings } = start({});
+    await bindings.begin();
+    expect(broker.asked).toEqual([]);
+  });
+
   it('are made one by one while they keep up', async () => {
     const { broker, bindings, settled } = start();
     const joined = settled(bindings.add(keys(4)));

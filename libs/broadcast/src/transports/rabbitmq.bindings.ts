@@ -5,7 +5,8 @@
  * Single bindings are slow: a broker makes about 2,500 a second, and messages for rooms still waiting for theirs are
  * confirmed to their publishers and lost. So with a `wildcard` the set widens as soon as it lags: one binding that
  * hears everything is acknowledged within a millisecond or two, the single ones follow behind it, and when the last
- * is there the wide one goes. The receiver filters by routing key either way, and a topic exchange gives a queue one
+ * is there the wide one goes. And while little is said that nobody here wants, the wide one is all there is: joining and
+ * leaving ask nothing of the broker, and a join is effective in the same turn. The receiver filters by routing key either way, and a topic exchange gives a queue one
  * copy however many of its bindings match, so neither switch loses or doubles a message.
  */
 import { toError } from '../errors.js';
@@ -44,6 +45,7 @@ export class Bindings {
   readonly #toUnbind = new Set<string>();
   #width: 'single' | 'changing' | 'wide' = 'single';
   #crowded = false;
+  #calm = false;
 
   readonly #waiting = new Map<string, Waiter[]>();
   #ended: Error | undefined;
@@ -53,6 +55,21 @@ export class Bindings {
     this.#wildcard = wildcard;
     this.#max = max;
     this.#inFlight = inFlight;
+  }
+
+  /** Begins with the wildcard, if there is one, and keeps it until `disturbed()`. Resolves when it is bound. */
+  async begin(): Promise<void> {
+    if (this.#wildcard === undefined) return;
+    this.#calm = true;
+    await this.#widen(this.#wildcard);
+    if (this.#ended) throw this.#ended;
+  }
+
+  /** Too much is heard that nobody wants: from now on every key gets a binding of its own, as long as they keep up. */
+  disturbed(): void {
+    if (!this.#calm) return;
+    this.#calm = false;
+    this.#reconcile();
   }
 
   /** Resolves when everything that is published to these keys from now on reaches the queue. */
@@ -118,8 +135,8 @@ export class Bindings {
   #reconcile(): void {
     if (this.#ended) return;
     if (this.#wildcard !== undefined) this.#reconcileWidth(this.#wildcard);
-    // In a crowd the wildcard does the hearing, and the keys stay on the list until there are fewer of them.
-    for (const list of this.#crowded ? [this.#toUnbind] : [this.#toBind, this.#toUnbind]) {
+    // In a crowd, and in calm, the wildcard does the hearing, and the keys stay on the list until that is over.
+    for (const list of this.#crowded || this.#calm ? [this.#toUnbind] : [this.#toBind, this.#toUnbind]) {
       for (const key of list) {
         if (this.#changing.size >= this.#inFlight) return;
         list.delete(key);
@@ -135,7 +152,7 @@ export class Bindings {
     const lags = this.#toBind.size > this.#inFlight;
     const complete = this.#toBind.size + this.#changing.size === 0;
     if (this.#width === 'single' && (this.#crowded || lags)) void this.#widen(wildcard);
-    if (this.#width === 'wide' && !this.#crowded && complete) void this.#narrow(wildcard);
+    if (this.#width === 'wide' && !this.#crowded && !this.#calm && complete) void this.#narrow(wildcard);
   }
 
   async #change(key: string, bind: boolean): Promise<void> {
