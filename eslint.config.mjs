@@ -9,8 +9,11 @@ import tseslint from 'typescript-eslint';
 
 const src = 'libs/broadcast/src';
 const specs = ['**/*.spec.ts'];
-// Floor 3: the files that put the library together, and may import all of it.
-const floor3 = ['index', 'broadcast.module', 'environment', 'run'];
+// Floor 3: the files that put the library together, and may import all of it; those of the door without Nest, the rest.
+const plain = ['index', 'environment'];
+const floor3 = [...plain, 'nest', 'broadcast.module', 'run'];
+// Nest's side of the Socket.IO adapter: the one file of its folder that is behind the door for Nest only.
+const nestIo = 'broadcast-io.adapter';
 
 // What a folder may import, as regular expressions for the whole name.
 const node = 'node:.+';
@@ -76,14 +79,29 @@ export default defineConfig(
     files: [`${src}/testing/**/*.ts`],
     rules: only([node, own, ground], 'The conformance suite imports floor 0 and node: only.'),
   },
-  ...['rooms', 'socketio', 'nest'].map((folder) => ({
-    files: [`${src}/${folder}/**/*.ts`],
+  {
+    files: [`${src}/{rooms,socketio}/**/*.ts`],
+    ignores: [...specs, `${src}/socketio/${nestIo}.ts`],
+    rules: only(
+      [node, String.raw`(?!.*\/${nestIo}\.js$)${own}`, ground, socketio],
+      'Floor 2 imports floor 0 or Socket.IO: no driver, no broker library, no neighbour, and no Nest, which plain users lack.',
+    ),
+  },
+  {
+    files: [`${src}/nest/**/*.ts`, `${src}/socketio/${nestIo}.ts`],
     ignores: specs,
     rules: only(
       [node, own, ground, socketio, nest],
       'Floor 2 imports floor 0, Socket.IO or Nest: no driver, no broker library, no neighbour.',
     ),
-  })),
+  },
+  {
+    files: [...plain.map((name) => `${src}/${name}.ts`), `${src}/transports/index.ts`],
+    rules: except(
+      [nest, String.raw`(.*/)?(nest/.+|${nestIo}\.js|nest\.js|broadcast\.module\.js|run\.js)`],
+      'The door without Nest has to open where Nest is not installed: this belongs behind nest.ts.',
+    ),
+  },
   ...Object.entries({ memory: [], redis: ['ioredis(/.+)?'], rabbitmq: ['amqplib(/.+)?'] }).map(([name, library]) => ({
     files: [`${src}/transports/${name}*.ts`],
     ignores: specs,
@@ -96,8 +114,8 @@ export default defineConfig(
     files: ['apps/**/*.ts'],
     ignores: specs,
     rules: except(
-      [String.raw`(ioredis|amqplib)(/.+)?`, String.raw`(.*/)?libs(/.+)?`, '@app/broadcast/.+'],
-      'Apps import the library by its door, @app/broadcast, and no broker library.',
+      [String.raw`(ioredis|amqplib)(/.+)?`, String.raw`(.*/)?libs(/.+)?`, '@app/broadcast/(?!nest$).+'],
+      'Apps import the library by its doors, @app/broadcast and @app/broadcast/nest, and no broker library.',
     ),
   },
 

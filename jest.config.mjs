@@ -21,6 +21,7 @@ const shared = {
   resolver: '<rootDir>/tools/jest-resolver.cjs',
   moduleNameMapper: {
     '^@app/broadcast$': '<rootDir>/libs/broadcast/src/index.ts',
+    '^@app/broadcast/nest$': '<rootDir>/libs/broadcast/src/nest.ts',
     '^@app/broadcast/testing$': '<rootDir>/libs/broadcast/src/testing/index.ts',
   },
   transform: { '^.+\\.ts$': ['@swc/jest', typescript], '^.+\\.m?js$': ['@swc/jest', javascript] },

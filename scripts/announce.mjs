@@ -1,7 +1,7 @@
 // Asks a worker to announce something in rooms: `npm run announce -- 123 "Back at noon"`. Needs a broker, since the
 // embedded transport does not leave its process.
 import { lastValueFrom } from 'rxjs';
-import { BroadcastClient, Bus, readEnvironment, transportOf } from '../dist/libs/broadcast/src/index.js';
+import { BroadcastClient, Bus, readEnvironment, transportOf } from '../dist/libs/broadcast/src/nest.js';
 
 const [room, text] = process.argv.slice(2);
 const environment = settings();

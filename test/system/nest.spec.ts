@@ -14,7 +14,7 @@ import {
   Rooms,
   type BusState,
   type Transport,
-} from '@app/broadcast';
+} from '@app/broadcast/nest';
 import { until } from '@app/broadcast/testing';
 import { Controller, Injectable, Module, type INestApplication, type OnModuleDestroy } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload, RpcException } from '@nestjs/microservices';

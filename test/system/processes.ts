@@ -9,7 +9,7 @@ import { until } from '@app/broadcast/testing';
 export interface Running {
   readonly child: ChildProcess;
   /** What it has printed so far, on both streams. */
-  output(): string;
+  output: () => string;
   /** Sends a signal and resolves with the exit code. */
   end(signal?: NodeJS.Signals): Promise<number | null>;
 }

@@ -1,7 +1,7 @@
 /*
  * The gateway as a Nest module: rooms over Socket.IO, health over HTTP.
  */
-import { BroadcastModule, type Transport } from '@app/broadcast';
+import { BroadcastModule, type Transport } from '@app/broadcast/nest';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { DrainService } from './drain.service.js';
 import { HealthController } from './health.controller.js';

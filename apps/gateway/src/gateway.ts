@@ -1,7 +1,14 @@
 /*
  * Starts a gateway: one HTTP port for Socket.IO clients and health checks.
  */
-import { BroadcastClient, BroadcastError, BroadcastIoAdapter, Bus, transportOf, type Transport } from '@app/broadcast';
+import {
+  BroadcastClient,
+  BroadcastError,
+  BroadcastIoAdapter,
+  Bus,
+  transportOf,
+  type Transport,
+} from '@app/broadcast/nest';
 import { ConsoleLogger, LOG_LEVELS, Logger, type INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { GatewayModule } from './gateway.module.js';

@@ -1,7 +1,7 @@
 /*
  * `node dist/apps/gateway/src/main.js [--check-config]`
  */
-import { run } from '@app/broadcast';
+import { run } from '@app/broadcast/nest';
 import { checkSettings, startGateway } from './gateway.js';
 
 await run({ check: checkSettings, start: (settings) => startGateway(settings) });

@@ -1,7 +1,7 @@
 /*
  * What the worker does on the bus: it hears what gateways tell each other, and announces things in rooms when asked.
  */
-import { BROADCAST_TRANSPORT, BroadcastContext, BroadcastError, OnBroadcast, Rooms } from '@app/broadcast';
+import { BROADCAST_TRANSPORT, BroadcastContext, BroadcastError, OnBroadcast, Rooms } from '@app/broadcast/nest';
 import { Controller, Logger } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload, RpcException } from '@nestjs/microservices';
 import { z } from 'zod';

@@ -1,7 +1,7 @@
 /*
  * `node dist/apps/worker/src/main.js [--check-config]`
  */
-import { run } from '@app/broadcast';
+import { run } from '@app/broadcast/nest';
 import { startWorker } from './worker.js';
 
 await run({ start: (settings) => startWorker(settings) });

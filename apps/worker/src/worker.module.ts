@@ -1,7 +1,7 @@
 /*
  * The worker as a Nest module.
  */
-import { BroadcastModule, type Environment, type Transport } from '@app/broadcast';
+import { BroadcastModule, type Environment, type Transport } from '@app/broadcast/nest';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { AnnouncementsController } from './announcements.controller.js';
 

@@ -1,7 +1,7 @@
 /*
  * Starts a worker: a Nest microservice without a port, on the same bus as the gateways.
  */
-import { BroadcastServer, Bus, transportOf, type Environment, type Transport } from '@app/broadcast';
+import { BroadcastServer, Bus, transportOf, type Environment, type Transport } from '@app/broadcast/nest';
 import { ConsoleLogger, LOG_LEVELS, Logger, type INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { AsyncMicroserviceOptions } from '@nestjs/microservices';

@@ -1,28 +1,15 @@
 /*
- * The only door of the library.
+ * The door of the library for everyone, with Nest or without: nothing behind it imports Nest. Nest's own is nest.ts.
  */
 export { backoff, type BackoffOptions } from './backoff.js';
-export {
-  BROADCAST_OPTIONS,
-  BroadcastModule,
-  type BroadcastModuleAsyncOptions,
-  type BroadcastModuleOptions,
-} from './broadcast.module.js';
 export { Bus, type BusEvents, type BusOptions, type BusState } from './bus.js';
 export type { Departure, Member } from './membership.js';
 export { looksLikeSocketId } from './routing.js';
 export { readEnvironment, transportOf, showEnvironment, type Environment } from './environment.js';
 export { decode, decodeArgs, encode, isReservedEvent, NEWER, type Header, type Message } from './envelope.js';
 export { BroadcastError, type BroadcastErrorCode } from './errors.js';
-export { BroadcastClient, RemoteError, type BroadcastClientOptions } from './nest/broadcast.client.js';
-export { BroadcastContext } from './nest/broadcast.context.js';
-export { BroadcastServer } from './nest/broadcast.server.js';
-export { BROADCAST_TRANSPORT, OnBroadcast } from './nest/on-broadcast.decorator.js';
-export { matches } from './nest/pattern.js';
-export { run } from './run.js';
 export { Rooms, RoomSpeaker, type Published, type RoomMessage, type RoomsOptions } from './rooms/rooms.js';
 export { BroadcastAdapter, createAdapter, type AdapterOptions } from './socketio/adapter.js';
-export { BroadcastIoAdapter, type BroadcastIoAdapterOptions } from './socketio/broadcast-io.adapter.js';
 export { createEmitter, type Emitter } from './socketio/emitter.js';
 export type { Incomplete } from './socketio/others.js';
 export type { Listener, Subscription } from './subscriptions.js';

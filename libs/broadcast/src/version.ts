@@ -1,2 +1,4 @@
-/** The version of this library, as instances announce it. */
+/*
+ * The version of this package, as instances announce it. A constant, because bundlers lose the package.json.
+ */
 export const VERSION = '0.1.0';

@@ -1,0 +1,53 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { VERSION } from './src/version.js';
+
+interface Package {
+  version: string;
+  license: string;
+  engines: Record<string, string>;
+  exports: Record<string, { default: string } | string>;
+  dependencies: Record<string, string>;
+  peerDependencies: Record<string, string>;
+  peerDependenciesMeta: Record<string, { optional: boolean }>;
+}
+
+const read = (path: string) => readFileSync(join(__dirname, path), 'utf8');
+const library = JSON.parse(read('package.json')) as Package;
+const repository = JSON.parse(read('../../package.json')) as Package;
+
+describe('the package of the library', () => {
+  it('has one version, in the code, in both package.json and in what is said about its file', () => {
+    expect([VERSION, library.version]).toEqual([repository.version, repository.version]);
+    for (const file of ['README.md', '../../README.md']) {
+      expect(read(file).match(/roomcast-broadcast-.+?\.tgz/g)).toEqual([`roomcast-broadcast-${VERSION}.tgz`]);
+    }
+  });
+
+  it('has the licence and needs the Node of the repository', () => {
+    const { license, engines } = repository;
+    expect(library).toMatchObject({ license, engines });
+  });
+
+  it('asks for the versions that are tested here', () => {
+    const tested = Object.entries({ ...library.dependencies, ...library.peerDependencies }).map(([name]) => [
+      name,
+      // Socket.IO's is exact here, because Nest's is, and a second copy would not do.
+      repository.dependencies[name]?.replace(/^\d/, '^$&'),
+    ]);
+    expect({ ...library.dependencies, ...library.peerDependencies }).toEqual(Object.fromEntries(tested));
+  });
+
+  it('makes nobody install what is only for some', () => {
+    const optional = Object.keys(library.peerDependencies).map((name) => [name, { optional: true }]);
+    expect(library.peerDependenciesMeta).toEqual(Object.fromEntries(optional));
+  });
+
+  it('opens doors that have a source', () => {
+    for (const target of Object.values(library.exports)) {
+      if (typeof target === 'string') continue;
+      const source = target.default.replace('/dist/', '/src/').replace(/\.js$/, '.ts');
+      expect([source, existsSync(join(__dirname, source))]).toEqual([source, true]);
+    }
+  });
+});

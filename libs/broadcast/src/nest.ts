@@ -1,0 +1,17 @@
+/*
+ * The door of the library for Nest applications: what needs Nest, and everything of index.ts, so that one import does.
+ */
+export * from './index.js';
+export {
+  BROADCAST_OPTIONS,
+  BroadcastModule,
+  type BroadcastModuleAsyncOptions,
+  type BroadcastModuleOptions,
+} from './broadcast.module.js';
+export { BroadcastClient, RemoteError, type BroadcastClientOptions } from './nest/broadcast.client.js';
+export { BroadcastContext } from './nest/broadcast.context.js';
+export { BroadcastServer } from './nest/broadcast.server.js';
+export { BROADCAST_TRANSPORT, OnBroadcast } from './nest/on-broadcast.decorator.js';
+export { matches } from './nest/pattern.js';
+export { run } from './run.js';
+export { BroadcastIoAdapter, type BroadcastIoAdapterOptions } from './socketio/broadcast-io.adapter.js';
