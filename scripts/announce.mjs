@@ -10,7 +10,8 @@ if (environment.BROADCAST_TRANSPORT === 'memory') {
   stop('announce speaks over a broker: set BROADCAST_TRANSPORT=redis or rabbitmq, as for the gateways and workers.');
 }
 
-const bus = new Bus(transportOf(environment));
+const { BROADCAST_SECRET: secret, BROADCAST_REQUIRE_SIGNED: requireSigned } = environment;
+const bus = new Bus(transportOf(environment), { secret, requireSigned });
 bus.on('error', ({ message }) => console.error(message));
 try {
   await bus.connect();

@@ -103,7 +103,6 @@ describe('rabbitmq, further', () => {
       await speaker.publish('room:a', Buffer.from('x')).catch(() => undefined);
       return heard.messages.length > 0;
     });
-    const bindings = async () => (await broker.ctl('list_bindings', '--silent', 'routing_key')).split('\n');
     await Promise.all([speaker.close(), hearer.close()]);
     await until('no queue stays', async () => (await queues()).length === 0);
   }, 60_000);

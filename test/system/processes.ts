@@ -23,7 +23,7 @@ export interface Ready {
   status: string;
   instance: string;
   draining: boolean;
-  broker: { transport: string; state: string; outages: number };
+  broker: { transport: string; state: string; outages: number; untrusted: number };
 }
 
 const running = new Set<ChildProcess>();

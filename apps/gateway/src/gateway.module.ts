@@ -17,6 +17,8 @@ export class GatewayModule {
         BroadcastModule.forRoot({
           transport,
           instance: settings.INSTANCE_ID,
+          secret: settings.BROADCAST_SECRET,
+          requireSigned: settings.BROADCAST_REQUIRE_SIGNED,
           maxMessageBytes: settings.MAX_MESSAGE_BYTES,
         }),
       ],

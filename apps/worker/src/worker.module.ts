@@ -14,6 +14,8 @@ export class WorkerModule {
         BroadcastModule.forRoot({
           transport,
           instance: environment.INSTANCE_ID,
+          secret: environment.BROADCAST_SECRET,
+          requireSigned: environment.BROADCAST_REQUIRE_SIGNED,
           maxMessageBytes: environment.MAX_MESSAGE_BYTES,
         }),
       ],

@@ -103,5 +103,10 @@ function define(options: FactoryProvider | { provide: symbol; useValue: Broadcas
 
 function fromEnvironment(): BroadcastModuleOptions {
   const environment = readEnvironment();
-  return { transport: transportOf(environment), instance: environment.INSTANCE_ID };
+  return {
+    transport: transportOf(environment),
+    instance: environment.INSTANCE_ID,
+    secret: environment.BROADCAST_SECRET,
+    requireSigned: environment.BROADCAST_REQUIRE_SIGNED,
+  };
 }

@@ -1,6 +1,8 @@
 import { Bus, type BusOptions, type BusState } from './bus.js';
 import { BroadcastError } from './errors.js';
+import { Signature } from './signature.js';
 import { ScriptedTransport } from './testing/scripted.js';
+import type { Channel } from './transport.js';
 import { memory } from './transports/memory.js';
 
 const NEVER = 2 ** 30;
@@ -364,6 +366,133 @@ describe('what goes wrong with nobody to tell', () => {
     expect(told.errors.map(({ message }) => message)).toEqual([
       'another instance uses the id "gw-1" too: give each its own INSTANCE_ID',
     ]);
+  });
+});
+
+describe('a bus with a secret', () => {
+  const secret = 'the secret of the tests';
+  const foreign = new Signature({ secret: 'a secret of somebody else' });
+  const own = () => new Signature({ secret });
+
+  /** A station that is up, and what it hears: control messages of kind `test`, and all of room `a`. */
+  async function trusting(options: BusOptions) {
+    const all = station({ instance: 'gw-1', ...options });
+    const heard: string[] = [];
+    all.bus.control.on('test', ({ args }) => heard.push(args.toString()));
+    all.bus.subscribe('room:a', (payload) => heard.push(payload.toString()));
+    await all.bus.connect();
+    return {
+      ...all,
+      heard,
+      hear: (channel: Channel, payload: Buffer) => all.transport.link.events!.message(channel, payload),
+    };
+  }
+
+  const control = (text: string) => Buffer.from(JSON.stringify({ v: 1, kind: 'test', args: [text] }));
+
+  it('signs its control messages, and those to rooms only where signatures are required', async () => {
+    for (const requireSigned of [false, true]) {
+      const { bus, transport } = await trusting({ secret, requireSigned });
+      await bus.control.send('all', { kind: 'test' }, []);
+      await bus.control.send({ instance: 'gw-2' }, { kind: 'test' }, []);
+      await bus.publish('room:a', Buffer.from('x'));
+      expect(transport.link.published.map((payload) => payload!.startsWith('\x02'))).toEqual([
+        true,
+        true,
+        requireSigned,
+      ]);
+    }
+  });
+
+  it('has the bytes of the signature count as bytes that wait', async () => {
+    const { bus, transport } = await trusting({ secret, maxBytes: 50 });
+    transport.link.silent.add('publish');
+    const said = bus.publish('all', Buffer.from('123456789'));
+    await expect(bus.publish('room:a', Buffer.from('x'))).rejects.toMatchObject({ code: 'OVERLOADED' });
+    transport.link.of('publish')[0]!.answer();
+    await said;
+  });
+
+  it('hears what is signed, without the signature', async () => {
+    const { hear, heard, bus } = await trusting({ secret });
+    hear('all', own().seal('all', control('all')));
+    hear('instance:gw-1', own().seal('instance:gw-1', control('one')));
+    hear('room:a', new Signature({ secret, requireSigned: true }).seal('room:a', Buffer.from('signed')));
+    hear('room:a', Buffer.from('plain'));
+    expect(heard).toEqual(['["all"]', '["one"]', 'signed', 'plain']);
+    expect(bus.counts).toMatchObject({ received: 4, untrusted: 0, unreadable: 0, failed: 0 });
+  });
+
+  it('drops, counts, and tells once a minute what is not to be trusted', async () => {
+    const { hear, heard, bus, told } = await trusting({ secret });
+    const late = own().seal('all', control('late'));
+    const forged = new Signature({ secret: 'a secret of somebody else', requireSigned: true });
+    const refused: [Channel, Buffer][] = [
+      ['all', control('unsigned')],
+      ['instance:gw-1', foreign.seal('instance:gw-1', control('forged'))],
+      ['room:a', forged.seal('room:a', Buffer.from('forged'))],
+      ['all', late],
+    ];
+    await pass(45_000);
+    for (const [channel, payload] of refused) {
+      expect(() => hear(channel, payload)).toThrow(expect.objectContaining({ code: 'UNTRUSTED' }));
+    }
+    expect([heard, bus.state]).toEqual([[], 'up']);
+    expect(bus.counts).toMatchObject({ received: 4, untrusted: 4, unreadable: 0, failed: 0 });
+    expect(told.errors.map(({ message }) => message)).toEqual([
+      'a message on all was dropped: it is not signed; its sender needs the secret',
+    ]);
+    await pass(60_000);
+    expect(() => hear('all', late)).toThrow('it was signed 105 s ago: check the clocks, or it was replayed');
+    expect(told.errors).toHaveLength(2);
+  });
+
+  it('takes a control message once', async () => {
+    const { hear, heard, bus } = await trusting({ secret });
+    const sealed = own().seal('all', control('once'));
+    hear('all', sealed);
+    expect(() => hear('all', sealed)).toThrow('it was heard before: it was replayed');
+    expect([heard, bus.counts.untrusted]).toEqual([['["once"]'], 1]);
+  });
+
+  it('refuses unsigned room messages where signatures are required', async () => {
+    const { hear, heard } = await trusting({ secret, requireSigned: true });
+    expect(() => hear('room:a', Buffer.from('plain'))).toThrow(expect.objectContaining({ code: 'UNTRUSTED' }));
+    expect(heard).toEqual([]);
+  });
+
+  it('works over a line that returns what it sends, probes included', async () => {
+    const { bus, transport, told } = await trusting({
+      secret,
+      requireSigned: true,
+      probeInterval: 100,
+      probeMisses: 2,
+    });
+    const { link } = transport;
+    const publish = link.publish.bind(link);
+    link.publish = (channel, payload) => publish(channel, payload).then(() => link.events!.message(channel, payload));
+    await pass(1_000);
+    expect([bus.state, told.errors, bus.counts.untrusted]).toEqual(['up', [], 0]);
+    expect(bus.counts.received).toBeGreaterThan(5);
+  });
+
+  it('needs one where signatures are required', () => {
+    expect(() => new Bus(memory(), { requireSigned: true })).toThrow(expect.objectContaining({ code: 'BAD_REQUEST' }));
+  });
+});
+
+describe('a bus without a secret', () => {
+  it('hears what others sign, and does not send what looks as if it were signed', async () => {
+    const { bus, transport } = station();
+    const heard: string[] = [];
+    bus.subscribe('room:a', (payload) => heard.push(payload.toString()));
+    await bus.connect();
+    const signature = new Signature({ secret: 'the secret of the tests', requireSigned: true });
+    transport.link.events!.message('room:a', signature.seal('room:a', Buffer.from('signed')));
+    transport.link.events!.message('room:a', Buffer.from('plain'));
+    expect(heard).toEqual(['signed', 'plain']);
+    await expect(bus.publish('room:a', Buffer.of(0x02))).rejects.toMatchObject({ code: 'BAD_REQUEST' });
+    expect(transport.link.published).toEqual([]);
   });
 });
 

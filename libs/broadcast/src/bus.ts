@@ -17,12 +17,13 @@ import { decodeArgs } from './envelope.js';
 import { BroadcastError, toError, type BroadcastErrorCode } from './errors.js';
 import { Probe } from './probe.js';
 import { Publisher } from './publisher.js';
+import { Signature, type SignatureOptions } from './signature.js';
 import { Subscriptions, type Listener, type Subscription } from './subscriptions.js';
 import type { Channel, Link, Transport } from './transport.js';
 
 export type BusState = 'idle' | 'connecting' | 'up' | 'down' | 'closed';
 
-export interface BusOptions {
+export interface BusOptions extends SignatureOptions {
   /** Id of this instance: 1 to 64 of `A-Z a-z 0-9 _ . -`, different on each. @default `i-` and 8 random hex digits */
   instance?: string;
   /** Deadline of every broker call, in ms. @default 5_000 */
@@ -65,12 +66,22 @@ export class Bus extends EventEmitter<BusEvents> {
   /** What instances say to each other beside the rooms. */
   readonly control: Control;
   /** What happened so far, in numbers that only grow. */
-  readonly counts = { published: 0, received: 0, dropped: 0, unreadable: 0, failed: 0, ignored: 0, outages: 0 };
+  readonly counts = {
+    published: 0,
+    received: 0,
+    dropped: 0,
+    unreadable: 0,
+    untrusted: 0,
+    failed: 0,
+    ignored: 0,
+    outages: 0,
+  };
 
   readonly #callTimeout: number;
   readonly #backoff: BackoffOptions;
   readonly #subscriptions: Subscriptions;
   readonly #publisher: Publisher;
+  readonly #signature: Signature;
   readonly #probe: Probe;
   readonly #closing = new AbortController();
   readonly #reported = new Map<BroadcastErrorCode, number>();
@@ -102,6 +113,7 @@ export class Bus extends EventEmitter<BusEvents> {
       callTimeout,
       failed,
     });
+    this.#signature = new Signature(options);
     this.control = new Control(this);
     this.#probe = new Probe({
       interval: options.probeInterval ?? 2_000,
@@ -174,11 +186,16 @@ export class Bus extends EventEmitter<BusEvents> {
   /**
    * Sends to everyone who has subscribed to the channel, this process included. Resolves when the broker has accepted
    * it. Rejects with `UNAVAILABLE` (nothing was sent), `UNCERTAIN`, `OVERLOADED`, `NO_LISTENER` or `CLOSED`; never
-   * later than the outbox's age plus the call's deadline.
+   * later than the outbox's age plus the call's deadline. With `BAD_REQUEST` when it begins with the byte 0x02, which
+   * marks signed messages.
    */
   publish(channel: Channel, payload: Buffer): Promise<void> {
     this.counts.published++;
-    return this.#publisher.publish(channel, payload);
+    try {
+      return this.#publisher.publish(channel, this.#signature.seal(channel, payload));
+    } catch (error) {
+      return Promise.reject(toError(error));
+    }
   }
 
   /** Listens to a channel, from now on and through every outage. */
@@ -306,10 +323,10 @@ export class Bus extends EventEmitter<BusEvents> {
   #receive(channel: Channel, payload: Buffer): void {
     this.counts.received++;
     try {
-      this.#subscriptions.deliver(channel, payload);
+      this.#subscriptions.deliver(channel, this.#signature.open(channel, payload));
     } catch (thrown) {
       const error = asBroadcastError(thrown, channel);
-      this.counts[error.code === 'UNREADABLE' ? 'unreadable' : 'failed']++;
+      this.counts[counterOf(error)]++;
       this.report(error);
       throw error;
     }
@@ -352,6 +369,17 @@ function asBroadcastError(thrown: unknown, channel: Channel): BroadcastError {
     return new BroadcastError(cause.code, `a message on ${channel} was dropped: ${cause.message}`, { cause });
   }
   return new BroadcastError('LISTENER_FAILED', `a listener of ${channel} threw: ${cause.message}`, { cause });
+}
+
+function counterOf({ code }: BroadcastError): 'unreadable' | 'untrusted' | 'failed' {
+  switch (code) {
+    case 'UNREADABLE':
+      return 'unreadable';
+    case 'UNTRUSTED':
+      return 'untrusted';
+    default:
+      return 'failed';
+  }
 }
 
 function impostorMessage(instance: string): string {

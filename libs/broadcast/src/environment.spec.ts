@@ -14,6 +14,7 @@ describe('the environment', () => {
       HOST: '0.0.0.0',
       BROADCAST_TRANSPORT: 'memory',
       BROADCAST_PREFIX: '',
+      BROADCAST_REQUIRE_SIGNED: false,
       AUTH_ANONYMOUS: true,
       CORS_ORIGINS: [],
       MAX_MESSAGE_BYTES: 65_536,
@@ -42,6 +43,13 @@ describe('the environment', () => {
     ['RABBITMQ_URL', 'amqp://localhost', 'amqp://localhost'],
     ['RABBITMQ_URL', 'amqps://user:pass@host/vhost', 'amqps://user:pass@host/vhost'],
     ['BROADCAST_PREFIX', 'eu:blue.', 'eu:blue.'],
+    ['BROADCAST_SECRET', 'sixteen letters!', ['sixteen letters!']],
+    [
+      'BROADCAST_SECRET',
+      'the new secret of all, the old secret of all',
+      ['the new secret of all', 'the old secret of all'],
+    ],
+    ['BROADCAST_REQUIRE_SIGNED', 'false', false],
     ['AUTH_ANONYMOUS', 'false', false],
     ['AUTH_ANONYMOUS', '1', true],
     ['CORS_ORIGINS', '*', ['*']],
@@ -65,6 +73,7 @@ describe('the environment', () => {
   const redis = 'a URL that begins with redis:// or rediss://';
   const rabbitmq = 'a URL that begins with amqp:// or amqps://';
   const prefix = 'at most 64 of A-Z a-z 0-9 _ : . -';
+  const secrets = 'secrets of at least 16 characters, separated by commas';
   const size = 'a number of bytes from 1 to 16777216';
   const duration = 'a duration such as 500ms, 25s, 10m or 1h';
 
@@ -84,6 +93,11 @@ describe('the environment', () => {
     ['BROADCAST_PREFIX', 'eu blue', prefix],
     ['BROADCAST_PREFIX', '{eu}', prefix],
     ['BROADCAST_PREFIX', 'x'.repeat(65), prefix],
+    ['BROADCAST_SECRET', 'fifteen letters', secrets],
+    ['BROADCAST_SECRET', 'the new secret of all,', secrets],
+    ['BROADCAST_SECRET', 'the new secret of all,short', secrets],
+    ['BROADCAST_REQUIRE_SIGNED', 'yes', 'true or false'],
+    ['BROADCAST_REQUIRE_SIGNED', 'true', 'a BROADCAST_SECRET to verify signatures with'],
     ['AUTH_ANONYMOUS', 'yes', 'true or false'],
     ['MAX_MESSAGE_BYTES', '0', size],
     ['MAX_MESSAGE_BYTES', '16777217', size],
@@ -106,6 +120,14 @@ describe('the environment', () => {
     expect(() => readEnvironment({ PORT: 'x', LOG_LEVEL: 'x', HOST: 'fine' })).toThrow(
       `The environment is wrong: PORT: expected ${port}; LOG_LEVEL: expected one of fatal, error, warn, log, debug, verbose.`,
     );
+  });
+
+  it('requires signatures where there is a secret', () => {
+    const variables = { BROADCAST_SECRET: 'the secret of all', BROADCAST_REQUIRE_SIGNED: 'true' };
+    expect(readEnvironment(variables)).toMatchObject({
+      BROADCAST_SECRET: ['the secret of all'],
+      BROADCAST_REQUIRE_SIGNED: true,
+    });
   });
 
   it.each([
@@ -133,14 +155,23 @@ describe('the environment as it is shown', () => {
     expect(JSON.stringify(shown)).not.toContain('s3cret');
   });
 
+  it('has no secrets in it, only how many there are', () => {
+    const shown = showEnvironment(readEnvironment({ BROADCAST_SECRET: 'the new secret of all,the old secret of all' }));
+    expect(shown).toMatchObject({ BROADCAST_SECRET: '***,***' });
+    expect(JSON.stringify(shown)).not.toContain('of all');
+  });
+
   it('is otherwise what was read', () => {
     const read = readEnvironment({ REDIS_URL: 'redis://host:6379/1' });
     expect(showEnvironment(read)).toEqual({ ...read, CORS_ORIGINS: '', SHUTDOWN_GRACE: '25000ms' });
   });
 
-  it('never quotes a wrong URL: it may hold a password', () => {
-    expect(() => readEnvironment({ REDIS_URL: 'http://me:s3cret@host' })).toThrow(
-      expect.objectContaining({ message: expect.not.stringContaining('s3cret') }),
-    );
-  });
+  it.each([{ REDIS_URL: 'http://me:s3cret@host' }, { BROADCAST_SECRET: 's3cret' }])(
+    'never quotes what may hold a password or a secret: %j',
+    (variables) => {
+      expect(() => readEnvironment(variables)).toThrow(
+        expect.objectContaining({ message: expect.not.stringContaining('s3cret') }),
+      );
+    },
+  );
 });

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { BroadcastError } from './errors.js';
+import { SHORTEST_SECRET } from './signature.js';
 import type { Transport } from './transport.js';
 import { transports, type TransportName } from './transports/index.js';
 
@@ -26,12 +27,18 @@ const schema = z
       .string()
       .regex(/^[\w:.-]{0,64}$/, 'at most 64 of A-Z a-z 0-9 _ : . -')
       .default(''),
+    BROADCAST_SECRET: secrets().optional(),
+    BROADCAST_REQUIRE_SIGNED: boolean().default(false),
     AUTH_ANONYMOUS: boolean().optional(),
     CORS_ORIGINS: origins().default([]),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
     SHUTDOWN_GRACE: duration().default(25_000),
     READINESS_REQUIRES_BROKER: boolean().default(false),
     LOG_LEVEL: z.enum(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`).default('log'),
+  })
+  .refine(({ BROADCAST_SECRET, BROADCAST_REQUIRE_SIGNED }) => BROADCAST_SECRET || !BROADCAST_REQUIRE_SIGNED, {
+    path: ['BROADCAST_REQUIRE_SIGNED'],
+    message: 'a BROADCAST_SECRET to verify signatures with',
   })
   .transform(({ NODE_ENV, AUTH_ANONYMOUS = NODE_ENV !== 'production', ...rest }) => ({
     ...rest,
@@ -61,13 +68,14 @@ export function transportOf(environment: Environment): Transport {
   return transports[environment.BROADCAST_TRANSPORT](environment);
 }
 
-/** The environment as it may be shown, and given again: without the passwords in it. */
+/** The environment as it may be shown, and given again: without the passwords and secrets in it. */
 export function showEnvironment(environment: Environment): Record<string, unknown> {
-  const { REDIS_URL, RABBITMQ_URL, SHUTDOWN_GRACE, CORS_ORIGINS } = environment;
+  const { REDIS_URL, RABBITMQ_URL, BROADCAST_SECRET, SHUTDOWN_GRACE, CORS_ORIGINS } = environment;
   return {
     ...environment,
     ...(REDIS_URL !== undefined && { REDIS_URL: hidePassword(REDIS_URL) }),
     ...(RABBITMQ_URL !== undefined && { RABBITMQ_URL: hidePassword(RABBITMQ_URL) }),
+    ...(BROADCAST_SECRET && { BROADCAST_SECRET: BROADCAST_SECRET.map(() => '***').join(',') }),
     SHUTDOWN_GRACE: `${SHUTDOWN_GRACE}ms`,
     CORS_ORIGINS: CORS_ORIGINS.join(','),
   };
@@ -87,6 +95,14 @@ function integer(what: string, min: number, max: number) {
 
 function boolean() {
   return z.enum(['true', 'false', '1', '0'], 'true or false').transform((value) => value === 'true' || value === '1');
+}
+
+function secrets() {
+  const what = `secrets of at least ${SHORTEST_SECRET} characters, separated by commas`;
+  return z
+    .string()
+    .transform((value) => value.split(',').map((secret) => secret.trim()))
+    .refine((list) => list.every(({ length }) => length >= SHORTEST_SECRET), what);
 }
 
 function origins() {

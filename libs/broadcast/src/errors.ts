@@ -13,6 +13,7 @@
  * - `TIMEOUT`: no answer in time.
  * - `CLOSED`: the bus has been closed.
  * - `UNREADABLE`: a received message is not in a known format.
+ * - `UNTRUSTED`: a received message is not signed where it has to be, wrongly signed, too old, or was replayed.
  * - `BAD_REQUEST`: an argument or a setting is wrong.
  * - `TOO_LARGE`: the message is larger than the limit that was set.
  * - `LINK_LOST`: the connection to the broker broke; the bus is opening another.
@@ -27,6 +28,7 @@ export type BroadcastErrorCode =
   | 'TIMEOUT'
   | 'CLOSED'
   | 'UNREADABLE'
+  | 'UNTRUSTED'
   | 'BAD_REQUEST'
   | 'TOO_LARGE'
   | 'LINK_LOST'

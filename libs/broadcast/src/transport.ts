@@ -53,7 +53,8 @@ export interface Features {
 export interface LinkEvents {
   /**
    * A message arrived. Synchronous. Throws when the message could not be handled: a transport that redelivers gives
-   * it back to the broker, the others drop it (it has been counted).
+   * it back to the broker, the others drop it (it has been counted). Those that are `UNREADABLE` or `UNTRUSTED` will be
+   * so again.
    */
   message(channel: Channel, payload: Buffer): void;
   /** The link is gone, or can no longer be trusted. Later calls of either kind are ignored. */

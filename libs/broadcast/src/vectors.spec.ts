@@ -4,7 +4,9 @@
 import { readFileSync } from 'node:fs';
 import { frameBody } from './binary.js';
 import { decode, encode, NEWER, type Header } from './envelope.js';
+import { Signature } from './signature.js';
 import { buildFrame } from './socketio/frame.js';
+import type { Channel } from './transport.js';
 import { routingKey } from './transports/rabbitmq.names.js';
 import { redisChannel } from './transports/redis.js';
 
@@ -26,6 +28,13 @@ interface Delivery extends Bytes {
 interface Dropped extends Bytes {
   name?: string;
   outcome: 'unreadable' | 'ignored';
+}
+interface Signed extends Bytes {
+  name: string;
+  secret: string;
+  channel: Channel;
+  at: number;
+  signed: string;
 }
 interface Room {
   room: string;
@@ -76,6 +85,13 @@ describe('the test vectors', () => {
     const read = () => decode(bytesOf(bytes));
     if (outcome === 'ignored') expect(read()).toBe(NEWER);
     else expect(read).toThrow(expect.objectContaining({ code: 'UNREADABLE' }));
+  });
+
+  it.each(vectors<Signed>('signed'))('are what is signed: $name', ({ secret, channel, at, signed, ...bytes }) => {
+    jest.spyOn(Date, 'now').mockReturnValue(at);
+    const signature = new Signature({ secret, requireSigned: true });
+    expect(signature.seal(channel, bytesOf(bytes)).toString('hex')).toBe(signed);
+    expect(signature.open(channel, Buffer.from(signed, 'hex'))).toEqual(bytesOf(bytes));
   });
 
   it.each(vectors<Room>('rooms'))('are the names of rooms: $room', ({ room, redis, rabbitmq }) => {

@@ -62,6 +62,18 @@ describe('deliveries', () => {
     await turn();
   });
 
+  it('that are not to be trusted are dropped, but dead letters when they failed before', async () => {
+    const deliveries = new Deliveries(channel, fail);
+    const untrusted = () => {
+      throw new BroadcastError('UNTRUSTED', 'no');
+    };
+    deliveries.take(message(1), untrusted);
+    deliveries.take(message(2, true), untrusted);
+    deliveries.take(message(3), untrusted);
+    await turn();
+    expect(answers).toEqual(['ack ≤1', 'dead 2', 'ack ≤3']);
+  });
+
   it('are left alone after the end', async () => {
     const deliveries = new Deliveries(channel, fail);
     deliveries.take(message(1), fine);

@@ -22,18 +22,17 @@ export class Deliveries {
 
   /**
    * Runs `handle` and answers for the message: if it throws, once more, and then to the dead letters. What cannot be
-   * read goes there at once: it will not be more readable the second time.
+   * read goes there at once: it will not be more readable the second time. What is not to be trusted is acknowledged, or
+   * whoever forges could push the dead letters out; but not the second time, when it is refused as its own replay.
    */
   take(message: ConsumeMessage, handle: () => void): void {
     if (this.#ended) return;
     try {
       handle();
     } catch (thrown) {
-      // Those before it first: a later acknowledgement of "all up to here" is then about other messages only.
-      this.#acknowledge();
-      const again = !message.fields.redelivered && !isUnreadable(thrown);
-      this.#answer(() => this.#channel.nack(message, false, again));
-      return;
+      const first = !message.fields.redelivered;
+      const code = thrown instanceof BroadcastError ? thrown.code : undefined;
+      if (!first || code !== 'UNTRUSTED') return this.#refuse(message, first && code !== 'UNREADABLE');
     }
     this.#newest = message;
     if (++this.#handled >= BATCH) this.#acknowledge();
@@ -44,6 +43,12 @@ export class Deliveries {
   end(): void {
     this.#ended = true;
     clearImmediate(this.#endOfTurn);
+  }
+
+  #refuse(message: ConsumeMessage, again: boolean): void {
+    // Those before it first: a later acknowledgement of "all up to here" is then about other messages only.
+    this.#acknowledge();
+    this.#answer(() => this.#channel.nack(message, false, again));
   }
 
   #acknowledge(): void {
@@ -64,8 +69,4 @@ export class Deliveries {
       this.#failed(toError(thrown));
     }
   }
-}
-
-function isUnreadable(thrown: unknown): boolean {
-  return thrown instanceof BroadcastError && thrown.code === 'UNREADABLE';
 }
