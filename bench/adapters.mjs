@@ -3,7 +3,7 @@
  *
  * - joins: `await socket.join(room)` on one server, then an emit to the room on another: how many of 200 arrive
  * - acknowledged: a broadcast to 200 clients of another server until all have acknowledged it, median of 20
- * - idle: CPU time of the process per message to a room whose members are on one server, without any other
+ * - message: CPU time of this process, with three servers and the client, for a message to a room with one member elsewhere
  *
  *   npm run build && REDIS_URL=redis://… RABBITMQ_URL=amqp://… node bench/adapters.mjs
  */
@@ -37,8 +37,8 @@ for (const [name, open] of Object.entries(adapters)) {
   const [here, there] = servers;
   const joins = await countJoins(here, there);
   const acknowledged = await timeAcknowledgements(here, there);
-  const idle = await costOfMessages(here, there);
-  console.log(`${name.padEnd(23)} joins ${joins} of ${JOINS}, acknowledged ${acknowledged} ms, idle ${idle} µs`);
+  const message = await costOfMessages(here, there);
+  console.log(`${name.padEnd(23)} joins ${joins} of ${JOINS}, acknowledged ${acknowledged} ms, message ${message} µs`);
   for (const { server, close } of servers) {
     await server.close();
     await close();
@@ -53,7 +53,6 @@ async function countJoins(here, there) {
   for (let i = 0; i < JOINS; i++) {
     await client.socket.join(`join-${i}`);
     here.server.to(`join-${i}`).emit('joined');
-    await pause(2);
   }
   await pause(500);
   client.client.disconnect();

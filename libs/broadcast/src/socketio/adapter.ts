@@ -218,10 +218,12 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   override broadcast(packet: EventPacket, opts: BroadcastOptions): void {
     super.broadcast(packet, withNumbers(opts));
     if (opts.flags?.local) return;
-    const { rooms, ...address } = addressOf(opts);
+    const { rooms, except, flags } = addressOf(opts);
     const channels = this.#others.waysTo(rooms, (id) => this.sids.has(id));
     const seek = channels.includes('all') && rooms.some(looksLikeSocketId) ? 1 : undefined;
-    const header = { ...stamp(this.#hub.id), nsp: this.#nsp, ...address, raw: 1, seek } as const;
+    const { id, at, origin } = stamp(this.#hub.id);
+    // Field by field: spreading objects took a tenth of all the time that an emit takes.
+    const header = { id, at, origin, nsp: this.#nsp, except, flags, raw: 1, seek } as const;
     try {
       publishToRooms(this.#hub.bus, rooms, header, packet.data, { channels }).catch((error: unknown) =>
         this.dropped(error),

@@ -20,7 +20,9 @@ export function addressOf({
 
 /** Socket.IO lets a room be a number. On the wire it is its digits, so the two are one room on every instance. */
 export function withNumbers(opts: BroadcastOptions): BroadcastOptions {
-  return { ...opts, rooms: bothWays(opts.rooms), except: opts.except && bothWays(opts.except) };
+  const rooms = bothWays(opts.rooms);
+  const except = opts.except && bothWays(opts.except);
+  return rooms === opts.rooms && except === opts.except ? opts : { ...opts, rooms, except };
 }
 
 /** The number that a room's name may stand for. */
@@ -29,6 +31,10 @@ export function numberOf(room: string): Room | undefined {
 }
 
 function bothWays(rooms: Set<Room>): Set<Room> {
-  const twins = [...rooms].flatMap((room) => (typeof room === 'number' ? String(room) : (numberOf(room) ?? [])));
-  return twins.length === 0 ? rooms : new Set([...rooms, ...twins]);
+  let both: Set<Room> | undefined;
+  for (const room of rooms) {
+    const twin = typeof room === 'number' ? String(room) : numberOf(room);
+    if (twin !== undefined) both = (both ?? new Set(rooms)).add(twin);
+  }
+  return both ?? rooms;
 }
