@@ -4,10 +4,9 @@
  */
 import { looksLikeSocketId, Rooms, type Channel } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
-import type { Socket as ServerSocket } from 'socket.io';
 import * as msgpack from 'socket.io-msgpack-parser';
 import { transports } from '../transports.js';
-import { audience, done, join, QUIET, settle, Stage, type Instance, type Visitor } from './stage.js';
+import { audience, done, join, QUIET, settle, Stage, stall, type Instance, type Visitor } from './stage.js';
 
 /** A polling client turns to a websocket at a time of its own. */
 const WEBSOCKET = { transports: ['websocket'] };
@@ -385,7 +384,7 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
         ['rooms.stats'],
         ['rooms.list'],
       ];
-      for (const { server } of instances) server.on('connection', (socket: ServerSocket) => void socket.join('r'));
+      for (const { server } of instances) server.on('connection', (socket) => void socket.join('r'));
       const before = b.bus.counts;
       const counts = { ignored: before.ignored, unreadable: before.unreadable, failed: before.failed };
       for (const [kind, ...args] of [...ignored, ...unreadable, ...harmless])
@@ -520,10 +519,3 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
     });
   });
 });
-
-/** Its connection takes nothing, until the function is called that this returns. */
-function stall({ conn: { transport } }: ServerSocket): () => void {
-  const property = { configurable: true, enumerable: true };
-  Object.defineProperty(transport, 'writable', { ...property, get: () => false, set: () => undefined });
-  return () => Object.defineProperty(transport, 'writable', { ...property, writable: true, value: true });
-}

@@ -320,6 +320,24 @@ describe.each(transports)('three servers over %s', (_name, prepare) => {
     });
   });
 
+  it('with what cannot be sent, and who asks is told', async () => {
+    await begin();
+    const cycle: unknown[] = [];
+    cycle.push(cycle);
+    b.server.on('question', (answer: (value: unknown) => void) => answer(cycle));
+    c.server.on('question', (answer: (value: unknown) => void) => answer('c'));
+    expect(((await a.server.serverSideEmitWithAck('question')) as unknown[]).sort()).toEqual(['c', null]);
+    await expect(a.server.serverSideEmitWithAck('question', cycle)).rejects.toMatchObject({ code: 'BAD_REQUEST' });
+    const { dropped } = a.bus.counts;
+    a.server.serverSideEmit('event', cycle);
+    await until('it is counted', () => a.bus.counts.dropped > dropped);
+    expect([a, b, c].map(({ errors }) => errors.map(({ code }) => code))).toEqual([
+      ['BAD_REQUEST'],
+      ['BAD_REQUEST'],
+      [],
+    ]);
+  });
+
   it.each([
     [undefined, 'timeout reached: only 1 responses received out of 2'],
     [(received: number, expected: number) => `missing ${expected - received} responses`, 'missing 1 responses'],

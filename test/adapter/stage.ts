@@ -222,6 +222,13 @@ export function audience(visitors: readonly Visitor[]): Record<string, string> {
   return letters;
 }
 
+/** Its connection takes nothing, until the function is called that this returns. */
+export function stall({ conn: { transport } }: ServerSocket): () => void {
+  const property = { configurable: true, enumerable: true };
+  Object.defineProperty(transport, 'writable', { ...property, get: () => false, set: () => undefined });
+  return () => Object.defineProperty(transport, 'writable', { ...property, writable: true, value: true });
+}
+
 function recording(transport: Transport, published: Channel[]): Transport {
   return {
     ...transport,
