@@ -1,344 +1,521 @@
 /*
- * Plain Socket.IO servers on one bus: what `io` does on one instance reaches the sockets of the others. Three servers
- * in this process, real clients, over each transport.
+ * What `io` says on one instance is heard by the sockets of the others: rooms, flags, namespaces, parsers, once per
+ * socket, and only where somebody is interested. What servers ask each other is in questions.spec.ts.
  */
-import { BroadcastAdapter, Bus, createAdapter, Rooms, type Transport } from '@app/broadcast';
+import { looksLikeSocketId, Rooms, type Channel } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
-import { randomBytes } from 'node:crypto';
-import { createServer, type Server as HttpServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { Server, type Socket as ServerSocket } from 'socket.io';
-import { io, type Socket } from 'socket.io-client';
+import * as msgpack from 'socket.io-msgpack-parser';
 import { transports } from '../transports.js';
+import { audience, done, join, QUIET, settle, Stage, stall, type Instance, type Visitor } from './stage.js';
 
-interface Instance {
-  bus: Bus;
-  server: Server;
-  http: HttpServer;
-  adapter: BroadcastAdapter;
-  /** The socket of the one client that is connected to this instance. */
-  socket: ServerSocket;
-  client: Socket;
-  heard: unknown[][];
-}
+/** A polling client turns to a websocket at a time of its own. */
+const WEBSOCKET = { transports: ['websocket'] };
 
-describe.each(transports)('three Socket.IO servers over %s', (_name, prepare) => {
-  let instances: [Instance, Instance, Instance];
+describe.each(transports)('what is emitted over %s', (_name, prepare) => {
+  const stage = new Stage(prepare);
+  let instances: Instance[];
+  let visitors: Visitor[];
+  let a: Instance, b: Instance, c: Instance;
+  let ann: Visitor, bob: Visitor, cid: Visitor;
 
-  beforeEach(async () => {
-    const transport = prepare(`s${randomBytes(4).toString('hex')}.`);
-    instances = (await Promise.all(['a', 'b', 'c'].map((id) => openInstance(transport(), id)))) as typeof instances;
-    await until('all know each other', async () => {
-      const counts = await Promise.all(instances.map(({ adapter }) => adapter.serverCount()));
-      return counts.every((count) => count === 3);
+  /** The channels that an instance publishes to while it emits. */
+  async function waysOf(instance: Instance, emit: () => unknown): Promise<Channel[]> {
+    instance.published.splice(0);
+    emit();
+    await settle(instances, visitors);
+    return instance.published.splice(0).slice(0, -1); // without the last message
+  }
+
+  describe('by three servers', () => {
+    beforeEach(async () => {
+      const three = await stage.three(QUIET);
+      instances = [a, b, c] = three;
+      visitors = [ann, bob, cid] = await stage.visits(three, '/', WEBSOCKET);
+    });
+
+    it('reaches everyone, those in rooms, and not those in others', async () => {
+      await Promise.all([join([ann, bob], 'r1'), join([bob, cid], 'r2')]);
+      a.server.emit('all');
+      b.server.to('r1').emit('r1');
+      c.server.in(['r1', 'r2']).emit('r1, r2');
+      a.server.to('r1').to('r2').to('none').emit('r1 and r2');
+      b.server.except('r1').emit('all but r1');
+      c.server.to('r1').except('r2').emit('r1 but r2');
+      a.server.to('r1').except(['none', cid.socket.id]).emit('r1 but others');
+      b.server.to(['r1', 'r2']).except('r1').except('r2').emit('nobody');
+      ann.socket.broadcast.emit('all but the sender');
+      bob.socket.to('r2').emit('r2 but the sender');
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({
+        all: 'abc',
+        r1: 'ab',
+        'r1, r2': 'abc',
+        'r1 and r2': 'abc',
+        'all but r1': 'c',
+        'r1 but r2': 'a',
+        'r1 but others': 'ab',
+        'all but the sender': 'bc',
+        'r2 but the sender': 'c',
+      });
+    });
+
+    it('reaches one socket by its id, wherever it is', async () => {
+      for (const { server } of instances) {
+        for (const { socket } of visitors) server.to(socket.id).emit('private');
+        server.except(cid.socket.id).emit('not to cid');
+      }
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({ private: 'aaabbbccc', 'not to cid': 'aaabbb' });
+    });
+
+    it('arrives as it was said, bytes as Buffers', async () => {
+      const said = ['said', 1, 'ü"\n\u2028', null, { deep: [true, { x: 1.5 }] }, [[]]];
+      const bytes = ['bytes', Buffer.from([1, 2]), { deep: [Buffer.from('x')] }, Buffer.alloc(0)];
+      for (const [event, ...args] of [said, bytes]) a.server.emit(event as string, ...args);
+      await settle(instances, visitors);
+      expect(visitors.map(({ heard }) => heard)).toEqual([
+        [said, bytes],
+        [said, bytes],
+        [said, bytes],
+      ]);
+    });
+
+    it('reaches clients that poll, bytes too', async () => {
+      const poller = await stage.visit(b, '/', { transports: ['polling'] });
+      await join([poller], 'r');
+      a.server.to('r').emit('text', 'ü');
+      a.server.to('r').emit('bytes', Buffer.from('x'), [Buffer.from('y')]);
+      await settle(instances, [...visitors, poller]);
+      expect(poller.heard).toEqual([
+        ['text', 'ü'],
+        ['bytes', Buffer.from('x'), [Buffer.from('y')]],
+      ]);
+    });
+
+    it('reaches local sockets in the same turn, and with `local` nobody else', async () => {
+      const written: string[] = [];
+      const write = ann.socket.conn.write.bind(ann.socket.conn);
+      ann.socket.conn.write = ((data: string, ...rest: []) => {
+        written.push(data);
+        return write(data, ...rest);
+      }) as typeof ann.socket.conn.write;
+      a.server.emit('now');
+      expect(written).toEqual(['2["now"]']);
+      a.server.local.emit('here only');
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({ now: 'abc', 'here only': 'a' });
+    });
+
+    it('is missed by a socket that cannot take it at once where it is volatile, on every instance', async () => {
+      const free = [ann, bob].map(({ socket }) => stall(socket));
+      const { received } = b.bus.counts;
+      a.server.volatile.emit('volatile');
+      a.server.emit('kept');
+      await until('both have come to b', () => b.bus.counts.received === received + 2);
+      for (const socket of free) socket();
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({ volatile: 'c', kept: 'abc' });
+    });
+
+    it('is compressed as it says, on every instance', async () => {
+      const written = [ann, bob].map(({ socket }) => {
+        const packets: Record<string, unknown> = {};
+        socket.conn.on('packetCreate', ({ data, options }) => (packets[String(data)] = options?.compress));
+        return packets;
+      });
+      a.server.emit('as usual');
+      a.server.compress(false).emit('no');
+      a.server.compress(true).emit('yes');
+      await settle(instances, visitors);
+      const expected = { '2["as usual"]': true, '2["no"]': false, '2["yes"]': true, '2["settled"]': true };
+      expect(written).toEqual([expected, expected]);
+    });
+
+    it('reaches a socket once its join is awaited, 200 times of 200', async () => {
+      for (let i = 0; i < 200; i++) {
+        await ann.socket.join(`join-${i}`);
+        b.server.to(`join-${i}`).emit('joined', i);
+      }
+      await settle(instances, visitors);
+      expect(ann.heard).toEqual(Array.from({ length: 200 }, (_, i) => ['joined', i]));
+    });
+
+    it('is seen by listeners of outgoing packets, and is not changed by them', async () => {
+      const seen: unknown[][] = [];
+      bob.socket.onAnyOutgoing((...args: unknown[]) => seen.push(args));
+      a.server.emit('seen', { x: Buffer.from('y') });
+      await settle(instances, visitors);
+      const expected = [['seen', { x: Buffer.from('y') }]];
+      expect({ seen: seen.filter(([event]) => event !== 'settled'), heard: bob.heard }).toEqual({
+        seen: expected,
+        heard: expected,
+      });
+    });
+
+    // Rooms
+
+    it('reaches rooms named by a number, as which they are the same as by its digits, from everywhere to everywhere', async () => {
+      const dan = await stage.visit(b, '/', WEBSOCKET);
+      visitors.push(dan);
+      await Promise.all([join([ann, dan], 7), join([bob], '7')]);
+      for (const { server } of instances) {
+        server.to(7 as never).emit('number');
+        server.to('7').emit('digits');
+        server.to(['7', 7 as never]).emit('both');
+        server.except(7 as never).emit('but the number');
+        server.except('7').emit('but the digits');
+      }
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({
+        number: 'aaabbbddd',
+        digits: 'aaabbbddd',
+        both: 'aaabbbddd',
+        'but the number': 'ccc',
+        'but the digits': 'ccc',
+      });
+    });
+
+    it('reaches a room for its other members when a member by number leaves it', async () => {
+      const dan = await stage.visit(b, '/', WEBSOCKET);
+      visitors.push(dan);
+      await Promise.all([join([ann, dan], 123), join([bob], '123')]);
+      c.server.to('123').emit('before');
+      await settle(instances, visitors);
+      await Promise.all([ann.socket.leave(123 as never), dan.socket.leave(123 as never)]);
+      const heard = [a, b].map(({ adapter }) => adapter.isHeard('123'));
+      c.server.to('123').emit('after');
+      await settle(instances, visitors);
+      expect({ heard, ...audience(visitors) }).toEqual({ heard: [false, true], before: 'abd', after: 'b' });
+    });
+
+    it('reaches rooms of any name, and no other', async () => {
+      const names = ['#', '*', '.', 'a.#', 'a.*.b', '', ' ', '%2A', '{tag}', 'ünï-🎈', '\ud800', 'x'.repeat(20)];
+      names.push('l'.repeat(299) + '1', 'l'.repeat(299) + '2', '🎈'.repeat(100), '\u0000', 'a\nb', '__proto__');
+
+      const others = ['a', 'a.b', 'x', 'l'.repeat(299), '*.*', '##'];
+      await Promise.all([join([bob], names), join([ann, cid], others)]);
+      for (const { server } of instances) for (const name of names) server.to(name).emit('in', name);
+      await settle(instances, visitors);
+      const times = (name: string) => bob.heard.filter(([, room]) => room === name).length;
+      expect(names.filter((name) => times(name) !== 3)).toEqual([]);
+      expect(audience(visitors)).toEqual({ in: 'b'.repeat(3 * names.length) });
+    });
+
+    it('reaches a public room that looks like a socket', async () => {
+      const room = 'news-of-today-and-so';
+      await Promise.all([join([bob, cid], room), join([cid], 'r')]);
+      a.server.to(room).emit('plain');
+      a.server.to(['r', room]).emit('with another room');
+      c.server.to(room).except('r').emit('except');
+      await new Rooms(a.bus).publish({ room, event: 'published' });
+      await settle(instances, visitors);
+      const published = { plain: 'bc', 'with another room': 'bc', except: 'b', published: 'bc' };
+      expect({ like: looksLikeSocketId(room), ...audience(visitors) }).toEqual({ like: true, ...published });
+    });
+
+    // Once, and no further than needed
+
+    it('reaches a socket in several of the rooms once, by whatever way', async () => {
+      const dan = await stage.visit(b, '/', WEBSOCKET);
+      visitors.push(dan);
+      const many = Array.from({ length: 20 }, (_, i) => `r${i}`);
+      await join([ann, bob], many);
+      // The room of bob's own id, in which others are as well: on his instance, and on another.
+      await join([cid, dan], bob.socket.id);
+      const emit = (server: Pick<typeof a.server, 'to'>) => {
+        server.to(['r1', 'r2']).emit('two');
+        server.to(many.slice(0, 8)).emit('eight');
+        server.to(many).emit('twenty');
+        server.to(bob.socket.id).emit('own id');
+        server.to(['r1', bob.socket.id]).emit('a room and the own id');
+        server.to([bob.socket.id, 'r1', cid.socket.id]).emit('the own id and a room');
+      };
+      const expected = {
+        two: 'ab',
+        eight: 'ab',
+        twenty: 'ab',
+        'own id': 'bcd',
+        'a room and the own id': 'abcd',
+        'the own id and a room': 'abcd',
+      };
+      const heard: unknown[] = [];
+      emit(a.server); // without knowing who has bob
+      await settle(instances, visitors);
+      heard.push(audience(visitors));
+      await a.server.fetchSockets();
+      emit(a.server);
+      await settle(instances, visitors);
+      heard.push(audience(visitors));
+      emit(b.server);
+      await settle(instances, visitors);
+      heard.push(audience(visitors));
+      expect(heard).toEqual([expected, expected, expected]);
+    });
+
+    it('is published once for each way', async () => {
+      const ways = (emit: () => unknown) => waysOf(a, emit);
+      const rooms = (n: number) => Array.from({ length: n }, (_, i) => `r${i}`);
+      expect({
+        'to everyone': await ways(() => a.server.emit('x')),
+        'in a namespace': await ways(() => a.server.of('/other').emit('x')),
+        'to a room': await ways(() => a.server.to('r0').emit('x')),
+        'to a room named twice': await ways(() =>
+          a.server
+            .to('7')
+            .to('7')
+            .to(7 as never)
+            .emit('x'),
+        ),
+        'to two': await ways(() => a.server.to(rooms(2)).except('r9').emit('x')),
+        'to eight': await ways(() => a.server.to(rooms(8)).emit('x')),
+        'to nine': await ways(() => a.server.to(rooms(9)).emit('x')),
+        'to sockets here': await ways(() => ann.socket.emit('x')),
+        locally: await ways(() => a.server.local.to('r0').emit('x')),
+      }).toEqual({
+        'to everyone': ['all'],
+        'in a namespace': ['all'],
+        'to a room': ['room:r0'],
+        'to a room named twice': ['room:7'],
+        'to two': ['room:r0', 'room:r1'],
+        'to eight': rooms(8).map((room) => `room:${room}`),
+        'to nine': ['all'],
+        'to sockets here': [],
+        locally: [],
+      });
+    });
+
+    it('comes to instances with members only', async () => {
+      await join([bob], 'r');
+      const before = instances.map(({ bus }) => bus.counts.received);
+      for (let i = 0; i < 10; i++) a.server.to('r').emit('r');
+      await settle(instances, visitors); // which is three messages
+      expect(instances.map(({ bus }, index) => bus.counts.received - before[index]!)).toEqual([3, 13, 3]);
+    });
+
+    it('goes straight to the instance of a socket, once it is known from its first private message', async () => {
+      const { id } = bob.socket;
+      const toOwner = [`room:${id}`, `instance:${b.bus.instance}`];
+      const say = () => a.server.to(id).emit('private');
+      const ways = [await waysOf(a, say)];
+      await until('a knows', async () => (await waysOf(a, say))[0] !== 'all');
+      ways.push(await waysOf(a, say), await waysOf(a, () => a.server.to(['r', id]).emit('a room, too')));
+      expect(ways).toEqual([['all'], toOwner, ['room:r', ...toOwner]]);
+    });
+
+    it('goes straight to the instance of a socket at once, after it was fetched', async () => {
+      const { id } = bob.socket;
+      await c.server.fetchSockets();
+      expect(await waysOf(c, () => c.server.to(id).emit('private'))).toEqual([
+        `room:${id}`,
+        `instance:${b.bus.instance}`,
+      ]);
+    });
+
+    it('goes, like everything else that is done with a fetched socket, to its instance only', async () => {
+      const [remote] = await a.server.in(bob.socket.id).fetchSockets();
+      const owner = `instance:${b.bus.instance}`;
+      bob.client.on('question', (answer: (value: string) => void) => answer('yes'));
+      const joined = await waysOf(a, () => remote!.join(['r1', 'r2']));
+      const rooms = () => [...bob.socket.rooms].slice(1);
+      expect([joined, rooms()]).toEqual([[owner], ['r1', 'r2']]);
+      const left = await waysOf(a, () => remote!.leave('r1'));
+      expect([left, rooms()]).toEqual([[owner], ['r2']]);
+      expect(await waysOf(a, () => remote!.emit('private'))).toEqual([`room:${bob.socket.id}`, owner]);
+      let answer: unknown;
+      const asked = await waysOf(a, async () => (answer = await remote!.timeout(5_000).emitWithAck('question')));
+      await until('bob answers', () => answer !== undefined);
+      expect([asked, answer]).toEqual([[owner], 'yes']);
+      visitors.splice(1, 1);
+      expect([await waysOf(a, () => remote!.disconnect()), bob.socket.connected]).toEqual([[owner], false]);
+    });
+
+    it('is of no use to an instance whose last namespace was closed: it lets go of the bus', async () => {
+      await join([ann], 'r');
+      const listeners = () => a.bus.listenerCount('state');
+      const [before, held] = [listeners(), a.bus.wanted];
+      await a.server.close();
+      expect([before - listeners(), held - a.bus.wanted]).toEqual([1, 1]);
+      const { ignored } = a.bus.counts;
+      b.server.emit('of no use to a');
+      await until('nobody takes it there', () => a.bus.counts.ignored > ignored);
+    });
+
+    // What comes from elsewhere
+
+    it('is dropped and counted where it makes no sense, and nobody is disconnected', async () => {
+      const ignored: [kind: string, ...args: unknown[]][] = [
+        ['cluster', { nsp: '/', type: 7, uid: 'zz' }],
+        ['sockets.dance', 'r'],
+        ['', 1],
+      ];
+      const unreadable: [kind: string, ...args: unknown[]][] = [
+        ['emit'],
+        ['emit', 'disconnect'],
+        ['emit', { event: 'x' }],
+        ['sockets.join'],
+        ['sockets.join', 'r'],
+        ['sockets.join', [null]],
+        ['sockets.leave', [['r']]],
+        ['sockets.ask'],
+        ['sockets.ask', 'soon', 'x'],
+        ['sockets.ask', -1, 'x'],
+        ['sockets.ask', 1e12, 'x'],
+        ['sockets.ask', 100],
+        ['sockets.ask', 100, 'connect'],
+        ['servers.event'],
+        ['servers.event', 5],
+        ['servers.event', 'connect'],
+        ['servers.event', 'connection', {}],
+        ['servers.event', 'new_namespace', {}],
+        ['servers.ask', 'connection'],
+        ['rooms.sizes', 'r'],
+        ['member'],
+        ['member', null],
+        ['member', { id: 'zz', role: 'server', version: '1' }],
+      ];
+      const harmless: [kind: string, ...args: unknown[]][] = [
+        ['left'],
+        ['ping'],
+        ['sockets.owner', 'r'],
+        ['sockets.answer'],
+        ['sockets.answer', 'q', {}, 1],
+        ['sockets.settle'],
+        ['sockets.fetch'],
+        ['rooms.stats'],
+        ['rooms.list'],
+      ];
+      for (const { server } of instances) server.on('connection', (socket) => void socket.join('r'));
+      const before = b.bus.counts;
+      const counts = { ignored: before.ignored, unreadable: before.unreadable, failed: before.failed };
+      for (const [kind, ...args] of [...ignored, ...unreadable, ...harmless])
+        await a.bus.control.send('all', { kind, origin: 'nobody', id: 'q' }, args);
+      await settle(instances, visitors);
+      expect(b.bus.counts).toMatchObject({
+        ignored: counts.ignored + ignored.length,
+        unreadable: counts.unreadable + unreadable.length,
+        failed: counts.failed,
+      });
+      expect(b.errors.map(({ code }) => code)).toEqual(['UNREADABLE']);
+      expect(visitors.map(({ client }) => client.connected)).toEqual([true, true, true]);
+      expect(await Promise.all(instances.map(({ adapter }) => adapter.serverCount()))).toEqual([3, 3, 3]);
+    });
+
+    // Namespaces
+
+    it('stays in its namespace, though rooms of others have the same name', async () => {
+      const others = await stage.visits(instances, '/other', WEBSOCKET);
+      await join([...visitors, ...others], 'r');
+      const emit = () => {
+        a.server.of('/other').to('r').emit('other');
+        b.server.to('r').emit('main');
+      };
+      emit();
+      await settle(instances, visitors);
+      await settle(instances, others, '/other');
+      const before = audience([...visitors, ...others]);
+      // The one namespace leaves the room; the other is still in it.
+      await done(a.server.of('/other').socketsLeave('r'));
+      emit();
+      await settle(instances, visitors);
+      await settle(instances, others, '/other');
+      expect([before, audience([...visitors, ...others])]).toEqual([{ main: 'abc', other: 'def' }, { main: 'abc' }]);
+    });
+
+    it('is heard in namespaces of any name that Socket.IO can carry', async () => {
+      const names = ['/ünï-🎈', '/a#*', '/a b', '/%2A{x}', '/a.b/c?d=e', `/${'n'.repeat(300)}`];
+      for (const name of names) {
+        const inside = await stage.visits(instances, name, WEBSOCKET);
+        await join(inside.slice(1), 'r');
+        a.server.of(name).to('r').emit('text', name);
+        a.server.of(name).to('r').emit('bytes', Buffer.from(name));
+        a.server.of(name).emit('to everyone');
+        await settle(instances, inside, name);
+        const said = [['text', name], ['bytes', Buffer.from(name)], ['to everyone']];
+        expect(inside.map(({ heard }) => heard)).toEqual([[['to everyone']], said, said]);
+      }
+    });
+
+    it('is heard in each of fifty namespaces, which share one subscription for a room of one name', async () => {
+      const names = Array.from({ length: 50 }, (_, i) => `/n${i}`);
+      const { wanted } = b.bus;
+      for (const { server } of instances) for (const name of names) server.of(name);
+      const heard: unknown[][] = names.map(() => []);
+      const inside = names.map((name, i) => {
+        const client = bob.client.io.socket(name, {});
+        return client.onAny((...args: unknown[]) => heard[i]!.push(args));
+      });
+      await until('all are in', () => inside.every(({ connected }) => connected));
+      await Promise.all(names.map((name) => done(b.server.of(name).socketsJoin('r'))));
+      names.forEach((name, i) => a.server.of(name).to('r').emit('n', i));
+      await until('all have heard', () => heard.flat().length >= 50);
+      await settle(instances, visitors);
+      expect({ heard, subscriptions: b.bus.wanted - wanted }).toEqual({
+        heard: names.map((_, i) => [['n', i]]),
+        subscriptions: 1,
+      });
+    });
+
+    it('is heard in namespaces that are made when somebody comes, of the parent too', async () => {
+      const parents = instances.map(({ server }) => server.of(/^\/day-\d+$/));
+      const [one, two] = await Promise.all(
+        ['/day-1', '/day-2'].map((name) =>
+          Promise.all(instances.map((instance) => stage.enter(instance, name, WEBSOCKET))),
+        ),
+      );
+      await join([one![1]!, two![1]!], 'r');
+      a.server.of('/day-1').emit('child');
+      parents[0]!.emit('parent');
+      parents[2]!.to('r').emit('room of the parent', Buffer.from('x'));
+      await settle(instances, one!, '/day-1');
+      await settle(instances, two!, '/day-2');
+      expect(audience([...one!, ...two!])).toEqual({
+        child: 'abc',
+        parent: 'abcdef',
+        'room of the parent': 'be',
+      });
     });
   });
 
-  afterEach(async () => {
-    for (const { client } of instances) client.disconnect();
-    await Promise.all(instances.map(({ server }) => server.close()));
-    await Promise.all(instances.map(({ bus }) => bus.close()));
-  });
-
-  /**
-   * Emits a last message to everyone, from each instance, since only what one says keeps its order, and waits for all
-   * of them: whatever was to arrive before has arrived.
-   */
-  async function settle(): Promise<void> {
-    const isLast = ([event]: unknown[]) => event === 'settled';
-    for (const { server } of instances) server.emit('settled');
-    await until('the last messages arrive', () => instances.every(({ heard }) => heard.filter(isLast).length === 3));
-    for (const { heard } of instances) heard.splice(0, heard.length, ...heard.filter((each) => !isLast(each)));
-  }
-
-  function heard(): unknown[][][] {
-    return instances.map((instance) => instance.heard);
-  }
-
-  it('emit to everyone, to a room, to several rooms once per socket, and except some', async () => {
-    const [a, b, c] = instances;
-    await Promise.all([a.socket.join('r1'), b.socket.join(['r1', 'r2']), c.socket.join('r2')]);
-    a.server.emit('all', 1);
-    await settle();
-    expect(heard()).toEqual([[['all', 1]], [['all', 1]], [['all', 1]]]);
-    heard().forEach((list) => list.splice(0));
-
-    b.server.to('r1').emit('one', { x: 1 }, 'two');
-    a.server.to('r1').to('r2').emit('both');
-    c.server.to('r1').except('r2').emit('except');
-    await settle();
-    const one = ['one', { x: 1 }, 'two'];
-    expect(heard().map((list) => list.map((each) => JSON.stringify(each)).sort())).toEqual(
-      [[one, ['both'], ['except']], [one, ['both']], [['both']]].map((list) =>
-        list.map((each) => JSON.stringify(each)).sort(),
-      ),
-    );
-  });
-
-  it('emit to one socket by its id, wherever it is, and not to the sender of a broadcast', async () => {
-    const [a, b, c] = instances;
-    a.server.to(c.socket.id).emit('private');
-    b.socket.broadcast.emit('not to b');
-    a.server.except(c.socket.id).emit('not to c');
-    await settle();
-    const sorted = heard().map((list) => list.flat().sort());
-    expect(sorted).toEqual([['not to b', 'not to c'], ['not to c'], ['not to b', 'private']]);
-  });
-
-  it('keep namespaces apart, though their rooms have the same name', async () => {
-    const [a, b] = instances;
-    const others = instances.map(({ client }) => client.io.socket('/other', {}));
-    const inOther: unknown[] = [];
-    for (const { server } of instances) server.of('/other').on('connection', (socket) => void socket.join('r'));
-    others.forEach((socket) => socket.onAny((...args) => inOther.push(args)));
-    await until(
-      'all are in',
-      async () =>
-        (await a.server.of('/other').adapter.serverCount()) === 3 && others.every(({ connected }) => connected),
-    );
-    for (const { socket } of instances) await socket.join('r');
-    await until('the room is heard', () => instances.every(({ adapter }) => adapter.isHeard('r')));
-    a.server.of('/other').to('r').emit('other', 1);
-    b.server.to('r').emit('main', 2);
-    await settle();
-    await until('the other namespace hears', () => inOther.length === 3);
-    expect(inOther).toEqual([
-      ['other', 1],
-      ['other', 1],
-      ['other', 1],
-    ]);
-    expect(heard()).toEqual([[['main', 2]], [['main', 2]], [['main', 2]]]);
-    // The one namespace leaves the room; the other is still in it.
-    for (const { server } of instances) server.of('/other').local.socketsLeave('r');
-    b.server.to('r').emit('main', 3);
-    await settle();
-    expect(heard().map((list) => list.at(-1))).toEqual([1, 2, 3].map(() => ['main', 3]));
-  });
-
-  it('carry bytes as Buffers', async () => {
-    const [a] = instances;
-    a.server.emit('bytes', Buffer.from([1, 2]), { deep: [Buffer.from('x')] }, new Uint8Array([3]));
-    await settle();
-    const expected = ['bytes', Buffer.from([1, 2]), { deep: [Buffer.from('x')] }, Buffer.from([3])];
-    expect(heard()).toEqual([[expected], [expected], [expected]]);
-  });
-
-  it('mean it when a join is awaited: an emit on another instance reaches the socket, 200 times of 200', async () => {
-    const [a, b] = instances;
-    for (let i = 0; i < 200; i++) {
-      await a.socket.join(`join-${i}`);
-      b.server.to(`join-${i}`).emit('joined', i);
-    }
-    await until('all arrive', () => a.heard.length === 200);
-    expect(a.heard.map(([, i]) => i)).toEqual(Array.from({ length: 200 }, (_, i) => i));
-  });
-
-  it('serve local sockets in the same turn, and never the others with volatile-local mixed up', async () => {
-    const [a] = instances;
-    const written: string[] = [];
-    const write = a.socket.conn.write.bind(a.socket.conn);
-    a.socket.conn.write = ((data: string, ...rest: []) => {
-      written.push(data);
-      return write(data, ...rest);
-    }) as typeof a.socket.conn.write;
-    a.server.emit('now');
-    expect(written).toEqual(['2["now"]']);
-    a.server.local.emit('here only');
-    await settle();
-    expect(heard()).toEqual([[['now'], ['here only']], [['now']], [['now']]]);
-  });
-
-  it('ask each other: acknowledgements, sockets, joins, leaves, disconnects, server-side events', async () => {
-    const [a, b, c] = instances;
-    for (const { client, bus } of instances)
-      client.on('ask', (answer: (value: unknown) => void) => answer(bus.instance));
-    const answers = (await a.server.timeout(1_000).emitWithAck('ask')) as string[];
-    expect(answers.sort()).toEqual(instances.map(({ bus }) => bus.instance).sort());
-
-    const sockets = await a.server.fetchSockets();
-    expect(sockets.map(({ id }) => id).sort()).toEqual(instances.map(({ socket }) => socket.id).sort());
-
-    a.server.in(b.socket.id).socketsJoin('made');
-    await until('b has joined', () => b.socket.rooms.has('made'));
-    await settle();
-    expect([a, c].map(({ socket }) => socket.rooms.has('made'))).toEqual([false, false]);
-    a.server.in('made').socketsLeave('made');
-    await until('b has left', () => !b.socket.rooms.has('made'));
-    a.server.in(c.socket.id).disconnectSockets();
-    await until('c is gone', () => !c.client.connected);
-
-    for (const { server, bus } of [b, c])
-      server.on('question', (answer: (value: string) => void) => answer(bus.instance));
-    const replies = (await a.server.serverSideEmitWithAck('question')) as string[];
-    expect(replies.sort()).toEqual([b.bus.instance, c.bus.instance].sort());
-    expect([a, b].map(({ socket }) => socket.connected)).toEqual([true, true]);
-  });
-
-  it('let listeners of outgoing packets see the values, without changing what is sent', async () => {
-    const [a, b] = instances;
-    const seen: unknown[][] = [];
-    b.socket.onAnyOutgoing((...args: unknown[]) => seen.push(args));
-    a.server.emit('seen', { x: Buffer.from('y') });
-    await new Rooms(a.bus).publish({ room: 'q', event: 'unheard' });
-    await settle();
-    expect(seen.filter(([event]) => event !== 'settled')).toEqual([['seen', { x: Buffer.from('y') }]]);
-    expect(b.heard).toEqual([['seen', { x: Buffer.from('y') }]]);
-  });
-
-  it('hear Rooms speak from a process without sockets: with meta, to several rooms once, in a namespace', async () => {
-    const [a, b] = instances;
-    await Promise.all([a.socket.join('r1'), b.socket.join(['r1', 'r2'])]);
-    const speaker = new Rooms(a.bus);
-    const { id } = await speaker.to('r1').to('r2').from('cron').emit('news', { n: 1 });
-    const many = Array.from({ length: 20 }, (_, i) => `r${i}`);
-    await speaker.to(many).emit('many');
-    for (const room of ['r1', 'r2']) await speaker.publish({ room, event: 'news', data: 'again', id });
-    await settle();
-    const meta = { room: 'r1', id, at: expect.any(Number) as number, from: 'cron' };
-    for (const { heard } of [a, b]) {
-      expect(heard[0]).toEqual(['news', { n: 1 }, meta]);
-      expect(heard.slice(1)).toEqual([['many', null, expect.objectContaining({ room: 'r1' })]]);
-    }
-    expect(instances[2].heard).toEqual([]);
-
-    heard().forEach((list) => list.splice(0));
-    await b.socket.join('r3');
-    await speaker.publish({ room: 'r3', event: 'the same id in another room', id });
-    await speaker.to('r1').except('r2').emit('not in r2');
-    await settle();
-    expect(heard().map((list) => list.map(([event]) => event))).toEqual([
-      ['not in r2'],
-      ['the same id in another room'],
-      [],
-    ]);
-  });
-
-  it('hear Rooms speak in a namespace, where an id is not that of the main one', async () => {
-    const [a, b] = instances;
-    const other = b.client.io.socket('/other', {});
-    const inOther: unknown[] = [];
-    other.onAny((...args) => inOther.push(args));
-    const joined = new Promise<void>((resolve) => {
-      b.server.of('/other').on('connection', (socket) => void Promise.resolve(socket.join('r')).then(resolve));
+  describe('by servers with an option', () => {
+    it("comes through a parser of the application's own, in namespaces that the default one cannot carry too", async () => {
+      instances = [a] = await stage.three({ ...QUIET, server: { parser: msgpack } });
+      for (const name of ['/', '/a,b']) {
+        const inside = await stage.visits(instances, name, { ...WEBSOCKET, parser: msgpack });
+        await join(inside.slice(1), 'r');
+        const said = [
+          ['text', 'ü', { n: 1.5 }],
+          ['bytes', Buffer.from([0, 255]), [{ x: Buffer.from('y') }]],
+        ];
+        for (const [event, ...args] of said)
+          a.server
+            .of(name)
+            .to('r')
+            .emit(event as string, ...args);
+        await new Rooms(a.bus).of(name).to('r').emit('news', Buffer.from('z'));
+        inside.forEach(({ client }, i) => client.on('ask', (bytes: Buffer, answer) => answer([bytes, i])));
+        const answers = (await a.server.of(name).timeout(5_000).emitWithAck('ask', Buffer.from('?'))) as unknown[][];
+        await settle(instances, inside, name);
+        const all = [...said, ['news', Buffer.from('z'), expect.objectContaining({ room: 'r' })]];
+        expect(inside.map(({ heard }) => heard)).toEqual([[], all, all]);
+        expect(answers.sort(([, x], [, y]) => Number(x) - Number(y))).toEqual(
+          inside.map((_, i) => [Buffer.from('?'), i]),
+        );
+      }
     });
-    await Promise.all([joined, b.socket.join('r')]);
-    const speaker = new Rooms(a.bus);
-    const { id } = await speaker.to('r').of('/other').emit('there');
-    await speaker.publish({ room: 'r', event: 'here', id });
-    await settle();
-    await until('the other namespace hears', () => inOther.length > 0);
-    expect(inOther).toEqual([['there', null, expect.objectContaining({ id, room: 'r' })]]);
-    expect(b.heard).toEqual([['here', null, expect.objectContaining({ id, room: 'r' })]]);
-  });
 
-  it('drop control messages that make no sense, and nobody is disconnected', async () => {
-    const [a, b] = instances;
-    const request = { opts: { rooms: [], except: [], flags: {} }, requestId: 'q' };
-    const nonsense: unknown[] = [
-      null,
-      {},
-      { nsp: '/', type: 7, data: request },
-      { nsp: '/', type: 7, uid: 5, data: request },
-      { nsp: '/', type: 7, uid: 'zz' },
-      { nsp: '/', type: 3, uid: 'zz', data: { ...request, packet: { type: 2, data: ['connect'] } } },
-      { nsp: '/', type: 3, uid: 'zz', data: { ...request, packet: { type: 99, data: ['x'] } } },
-      { nsp: '/', type: 'x', uid: 'zz' },
-    ];
-    for (const message of nonsense) await a.bus.control.send('all', { kind: 'cluster', origin: 'zz' }, [message]);
-    for (const kind of ['count', 'counted', 'emit']) await a.bus.control.send('all', { kind, origin: 'zz' }, []);
-    await settle();
-    expect(heard()).toEqual([[], [], []]);
-    expect(b.bus.counts.unreadable).toBe(8);
-  });
-
-  it('survive what cannot be sent to another: a deep handshake, deep acknowledgements, data with a cycle', async () => {
-    const [a, b] = instances;
-    const cycle: unknown[] = [];
-    cycle.push(cycle);
-    b.socket.data = { cycle };
-    await expect(a.server.timeout(300).fetchSockets()).rejects.toThrow('timeout');
-    b.socket.data = {};
-    b.client.on('deep', () => b.client.io.engine.write(`30${'['.repeat(9_000)}${']'.repeat(9_000)}`));
-    await a.server
-      .timeout(300)
-      .emitWithAck('deep')
-      .catch(() => undefined);
-    await settle();
-    expect(b.bus.counts.dropped).toBeGreaterThan(0);
-  });
-
-  it('deliver a message to several rooms to a socket whose join to an earlier one is still on its way', async () => {
-    const [a, b] = instances;
-    await b.socket.join('second');
-    const joining = b.socket.join('first');
-    const said = new Rooms(a.bus).to(['first', 'second']).emit('both');
-    await Promise.all([joining, said]);
-    await settle();
-    expect(b.heard.map(([event]) => event)).toEqual(['both']);
-  });
-
-  it('keep a room for its other members when a member by number leaves it', async () => {
-    const [a, b, c] = instances;
-    // Both on one instance: only there can the one take the room away from the other.
-    const connected = new Promise<ServerSocket>((resolve) => b.server.once('connection', resolve));
-    const second = io(`http://127.0.0.1:${(b.http.address() as AddressInfo).port}`, { forceNew: true });
-    const heardBySecond: string[] = [];
-    second.onAny((event: string) => heardBySecond.push(event));
-    const secondSocket = await connected;
-    await Promise.all([a.socket.join(123 as never), b.socket.join('123'), secondSocket.join(123 as never)]);
-    c.server.to('123').emit('one');
-    await settle();
-    await Promise.all([a.socket.leave(123 as never), secondSocket.leave(123 as never)]);
-    expect([a, b].map(({ adapter }) => adapter.isHeard('123'))).toEqual([false, true]);
-    c.server.to('123').emit('two');
-    await settle();
-    await until('the second has heard all', () => heardBySecond.filter((event) => event === 'settled').length === 6);
-    second.disconnect();
-    expect(heard()).toEqual([[['one']], [['one'], ['two']], []]);
-    expect(heardBySecond.filter((event) => event !== 'settled')).toEqual(['one']);
-  });
-
-  it('let go of the bus when the last namespace is closed', async () => {
-    const [a, b] = instances;
-    const before = a.bus.listenerCount('state');
-    await a.server.close();
-    expect(a.bus.listenerCount('state')).toBe(before - 1);
-    const { ignored } = a.bus.counts;
-    b.server.emit('of no use to a');
-    await until('nobody takes it there', () => a.bus.counts.ignored > ignored);
-  });
-
-  it('count the sockets of a room on all of them', async () => {
-    const [a, b, c] = instances;
-    await Promise.all([a.socket.join('n'), b.socket.join('n')]);
-    expect(
-      await Promise.all([c.adapter.countSockets('n'), a.adapter.countSockets('n'), c.adapter.countSockets('none')]),
-    ).toEqual([2, 2, 0]);
-    await b.server.close();
-    await until('b is forgotten', async () => (await c.adapter.countSockets('n')) === 1);
-    expect(b.bus.wanted).toBe(2); // the control channels: no room is held any more
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    expect(await c.adapter.serverCount()).toBe(2);
+    it('is heard again in a namespace that was closed when its last visitor left', async () => {
+      instances = [a] = await stage.three({ ...QUIET, server: { cleanupEmptyChildNamespaces: true } });
+      for (const { server } of instances) server.of(/^\/day-\d+$/);
+      for (let round = 0; round < 3; round++) {
+        visitors = await Promise.all(instances.map((instance) => stage.enter(instance, '/day-1', WEBSOCKET)));
+        await join(visitors, 'r');
+        a.server.of('/day-1').to('r').emit('again');
+        await settle(instances, visitors, '/day-1');
+        expect(audience(visitors)).toEqual({ again: 'abc' });
+        for (const { client } of visitors) client.disconnect();
+        await until('it is closed', () => instances.every(({ server }) => !server._nsps.has('/day-1')));
+      }
+      expect(instances.map(({ bus }) => bus.wanted)).toEqual([2, 2, 2]); // the control channels: no room is held
+    });
   });
 });
-
-async function openInstance(transport: Transport, id: string): Promise<Instance> {
-  const bus = new Bus(transport, { instance: `${id}-${randomBytes(3).toString('hex')}` });
-  bus.on('error', () => undefined);
-  await bus.connect(15_000);
-  const http = createServer();
-  const server = new Server(http, { adapter: createAdapter(bus) as never });
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-  const connected = new Promise<ServerSocket>((resolve) => server.once('connection', resolve));
-  const client = io(`http://127.0.0.1:${(http.address() as AddressInfo).port}`, {
-    forceNew: true,
-    reconnection: false,
-  });
-  const heard: unknown[][] = [];
-  client.onAny((...args: unknown[]) => {
-    if (typeof args.at(-1) !== 'function') heard.push(args);
-  });
-  const socket = await connected;
-  await until('the client is connected', () => client.connected);
-  return { bus, server, http, client, socket, heard, adapter: server.of('/').adapter as BroadcastAdapter };
-}

@@ -17,7 +17,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Server, type ServerOptions, type Socket as ServerSocket } from 'socket.io';
-import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
+import { Manager, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
 
 export interface Visitor {
   client: Socket;
@@ -48,6 +48,7 @@ export interface InstanceOptions {
   server?: Partial<ServerOptions>;
 }
 
+type Name = string | number;
 type ClientOptions = Partial<ManagerOptions & SocketOptions>;
 
 /** Outages are found in fractions of a second, so that a run has many. */
@@ -58,6 +59,12 @@ const QUICK: BusOptions = {
   probeInterval: 200,
   probeMisses: 4,
   backoff: { base: 20, max: 200 },
+};
+
+/** Instances that say nothing by themselves once they know each other: what is counted is what the case does. */
+export const QUIET: InstanceOptions = {
+  bus: { probeInterval: 600_000 },
+  adapter: { heartbeatInterval: 600_000, heartbeatTimeout: 1_200_000 },
 };
 
 export class Stage {
@@ -137,22 +144,28 @@ export class Stage {
   }
 
   /** A client that is connected, and its socket. */
-  async visit({ url, server }: Instance, namespace = '/', options: ClientOptions = {}): Promise<Visitor> {
-    const connected = new Promise<ServerSocket>((resolve) => server.of(namespace).once('connection', resolve));
-    const client = io(url + namespace, { forceNew: true, reconnection: false, ...options });
+  visit(instance: Instance, namespace = '/', options: ClientOptions = {}): Promise<Visitor> {
+    instance.server.of(namespace);
+    return this.enter(instance, namespace, options);
+  }
+
+  /** The same in a namespace that the server has, or makes when somebody comes. */
+  async enter({ url, server }: Instance, namespace: string, options: ClientOptions = {}): Promise<Visitor> {
+    // Given apart from the address: a namespace may have any name, and an address not any path.
+    const client = new Manager(url, { reconnection: false, ...options }).socket(namespace, options);
     this.#clients.push(client);
     const heard: unknown[][] = [];
     client.onAny((...args: unknown[]) => {
       if (typeof args.at(-1) !== 'function') heard.push(args);
     });
-    const socket = await connected;
     await until('the client is connected', () => client.connected);
-    return { client, socket, heard };
+    return { client, socket: server.of(namespace).sockets.get(client.id!)!, heard };
   }
 
   /** One visitor each. */
-  visits(instances: readonly Instance[], namespace = '/', options: ClientOptions = {}): Promise<Visitor[]> {
-    return Promise.all(instances.map((instance) => this.visit(instance, namespace, options)));
+  visits<T extends readonly Instance[]>(instances: T, namespace = '/', options: ClientOptions = {}) {
+    const visits = instances.map((instance) => this.visit(instance, namespace, options));
+    return Promise.all(visits) as Promise<{ -readonly [K in keyof T]: Visitor }>;
   }
 }
 
@@ -177,6 +190,16 @@ export async function settle(instances: readonly Instance[], visitors: readonly 
   for (const { heard } of visitors) heard.splice(0, heard.length, ...heard.filter((each) => !isLast(each)));
 }
 
+/** Waits for a command to sockets, which Socket.IO's types do not know to be a promise. */
+export async function done(command: unknown): Promise<void> {
+  await command;
+}
+
+/** Resolves when all of them are in the rooms, and their instances hear them. */
+export async function join(visitors: readonly Visitor[], rooms: Name | Name[]): Promise<void> {
+  await Promise.all(visitors.map(async ({ socket }) => socket.join(rooms as string[])));
+}
+
 /** Names of the events that each has heard, sorted; and forgets them. */
 export function eventsOf(visitors: readonly Visitor[]): string[][] {
   return visitors.map(({ heard }) =>
@@ -187,6 +210,25 @@ export function eventsOf(visitors: readonly Visitor[]): string[][] {
   );
 }
 
+/**
+ * Who has heard each event, by letter: with `{ chat: 'aab' }` the first has heard it twice, the second once, and the
+ * others not at all. Forgets what they heard.
+ */
+export function audience(visitors: readonly Visitor[]): Record<string, string> {
+  const letters: Record<string, string> = {};
+  eventsOf(visitors).forEach((events, index) => {
+    for (const event of events) letters[event] = (letters[event] ?? '') + String.fromCharCode(97 + index);
+  });
+  return letters;
+}
+
+/** Its connection takes nothing, until the function is called that this returns. */
+export function stall({ conn: { transport } }: ServerSocket): () => void {
+  const property = { configurable: true, enumerable: true };
+  Object.defineProperty(transport, 'writable', { ...property, get: () => false, set: () => undefined });
+  return () => Object.defineProperty(transport, 'writable', { ...property, writable: true, value: true });
+}
+
 function recording(transport: Transport, published: Channel[]): Transport {
   return {
     ...transport,
@@ -194,7 +236,8 @@ function recording(transport: Transport, published: Channel[]): Transport {
       const link = await transport.open(events, options);
       return new Proxy(link, {
         get: (target, name) => {
-          if (name !== 'publish') return (Reflect.get(target, name) as (...args: unknown[]) => unknown).bind(target);
+          const own: unknown = Reflect.get(target, name);
+          if (name !== 'publish') return typeof own === 'function' ? (own.bind(target) as unknown) : own;
           return (channel: Channel, payload: Buffer) => {
             published.push(channel);
             return target.publish(channel, payload);

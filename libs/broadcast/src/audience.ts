@@ -3,7 +3,7 @@
  * bus, with sockets of its own or without.
  */
 import type { Bus } from './bus.js';
-import { isReservedEvent, type Flags } from './envelope.js';
+import { isReservedEvent, isReservedServerEvent, type Flags } from './envelope.js';
 import { BroadcastError } from './errors.js';
 
 export interface Address {
@@ -78,10 +78,8 @@ export abstract class Audience {
   /** Runs the listeners of every Socket.IO server in the namespace: `io.on(event, …)`. */
   serverSideEmit(event: string, ...args: unknown[]): Promise<void> {
     return this.told(async () => {
-      if (typeof args.at(-1) === 'function')
-        throw refused('an emitter hears no acknowledgement: leave the callback out');
-      const { nsp } = this.address;
-      await this.bus.control.send('all', { kind: 'servers.event', nsp }, [checkEvent(event), ...args]);
+      const said = [checkEvent(event, isReservedServerEvent), ...checkArgs(args)];
+      await this.bus.control.send('all', { kind: 'servers.event', nsp: this.address.nsp }, said);
     });
   }
 
@@ -109,9 +107,15 @@ export function nameOfNamespace(namespace: string | undefined): string | undefin
 }
 
 /** @throws BroadcastError `BAD_REQUEST` */
-export function checkEvent(event: unknown): string {
-  if (typeof event === 'string' && event !== '' && !isReservedEvent(event)) return event;
+export function checkEvent(event: unknown, isReserved = isReservedEvent): string {
+  if (typeof event === 'string' && event !== '' && !isReserved(event)) return event;
   throw refused(`the event name ${JSON.stringify(event)} cannot be sent: choose one Socket.IO does not reserve`);
+}
+
+/** @throws BroadcastError `BAD_REQUEST` for a callback: it would never be called */
+export function checkArgs(args: readonly unknown[]): readonly unknown[] {
+  if (typeof args.at(-1) !== 'function') return args;
+  throw refused('there is no acknowledgement of what is said from outside a server: leave the callback out');
 }
 
 /**

@@ -125,6 +125,11 @@ export function isReservedEvent(event: string): boolean {
   return RESERVED_EVENTS.has(event);
 }
 
+/** Whether a namespace keeps this event name for itself, among those that servers send each other. */
+export function isReservedServerEvent(event: string): boolean {
+  return isReservedEvent(event) || event === 'connection' || event === 'new_namespace';
+}
+
 /** Takes the arguments as the bytes that they came as; `undefined` when the bytes are not laid out as encode() does. */
 function decodeOwn(payload: Buffer): Message | typeof NEWER | undefined {
   const end = payload.indexOf(END_OF_HEADER);

@@ -2,7 +2,15 @@
  * Speaking into rooms, from any process on the bus: one with sockets, a worker, a cron job. What is said reaches every
  * socket in the room on every instance, with meta, by one and the same way, so that all of them hear it in one order.
  */
-import { Audience, checkAddress, checkEvent, nameOfNamespace, type Address, type RoomNames } from '../audience.js';
+import {
+  Audience,
+  checkAddress,
+  checkArgs,
+  checkEvent,
+  nameOfNamespace,
+  type Address,
+  type RoomNames,
+} from '../audience.js';
 import type { Bus } from '../bus.js';
 import { stamp, type Header } from '../envelope.js';
 import { publishToRooms } from '../routing.js';
@@ -122,7 +130,7 @@ async function say(
   const { rooms = [], ...address } = checkAddress(given);
   const { id, at, origin } = stamp(bus.instance);
   const header = { id, ...saidBy, at, origin, ...address };
-  const args = [checkEvent(event), data === undefined ? null : data];
+  const args = [checkEvent(event), ...checkArgs([data === undefined ? null : data])];
   await publishToRooms(bus, [...new Set(rooms)], header, args, { maxBytes });
   return { id: header.id };
 }

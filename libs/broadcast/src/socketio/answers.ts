@@ -3,7 +3,7 @@
  * how each is answered.
  */
 import type { BroadcastOptions, Room } from 'socket.io-adapter';
-import { decodeArgs, encode, isReservedEvent, type Message } from '../envelope.js';
+import { decodeArgs, encode, isReservedEvent, isReservedServerEvent, type Message } from '../envelope.js';
 import { BroadcastError } from '../errors.js';
 
 /** The adapter, as far as its own sockets go. */
@@ -59,7 +59,7 @@ const HANDLERS = new Map<string, Handler>(
     'sockets.settle': (here, _args, _opts, reply) => here.settled().then(() => reply(null)),
     'sockets.fetch': (here, _args, opts, reply) => fetch(here, opts, reply),
     'sockets.ask': (here, [timeout, ...event], opts, reply) => ask(here, milliseconds(timeout), event, opts, reply),
-    'servers.event': (here, event) => here.hearEvent(eventOf(event)),
+    'servers.event': (here, event) => here.hearEvent(serverEventOf(event)),
     'servers.ask': (here, event, _opts, reply) => askServer(here, event, reply),
     'rooms.sizes': (here, [rooms], _opts, reply) => reply(here.sizes(names(rooms).map(String))),
     'rooms.stats': (here, _args, _opts, reply) => reply(here.stats()),
@@ -156,7 +156,7 @@ function askServer(here: Here, event: unknown[], reply: Reply): void {
       })
       .catch((error: unknown) => here.dropped(error));
   };
-  here.hearEvent([...eventOf(event), callback]);
+  here.hearEvent([...serverEventOf(event), callback]);
 }
 
 function isBadRequest(error: unknown): boolean {
@@ -186,5 +186,11 @@ function milliseconds(timeout: unknown): number {
 function eventOf(values: unknown[]): unknown[] {
   const [event] = values;
   if (typeof event === 'string' && !isReservedEvent(event)) return values;
+  throw new BroadcastError('UNREADABLE', 'expected the name of an event that Socket.IO does not reserve');
+}
+
+function serverEventOf(values: unknown[]): unknown[] {
+  const [event] = eventOf(values);
+  if (!isReservedServerEvent(event as string)) return values;
   throw new BroadcastError('UNREADABLE', 'expected the name of an event that Socket.IO does not reserve');
 }

@@ -2,7 +2,7 @@
  * What `io` can do, for processes without a Socket.IO server: a worker, a cron job. They are no members, and nobody
  * waits for them.
  */
-import { Audience, checkAddress, checkEvent, type Address } from '../audience.js';
+import { Audience, checkAddress, checkArgs, checkEvent, type Address } from '../audience.js';
 import type { Bus } from '../bus.js';
 import { stamp } from '../envelope.js';
 import { looksLikeSocketId, publishToRooms } from '../routing.js';
@@ -29,7 +29,7 @@ export class Emitter extends Audience {
       const names = [...new Set(rooms)];
       const header = { ...stamp(this.bus.instance), ...address, raw: 1 } as const;
       const channels = names.some(looksLikeSocketId) ? (['all'] as const) : undefined;
-      await publishToRooms(this.bus, names, header, [checkEvent(event), ...args], { channels });
+      await publishToRooms(this.bus, names, header, [checkEvent(event), ...checkArgs(args)], { channels });
     });
   }
 
