@@ -6,6 +6,8 @@ import type { Channel } from './transport.js';
 
 const INTERVAL = 5_000;
 const TIMEOUT = 10_000;
+/** Time in which the others answer the greeting. */
+const GREETING = 100;
 
 interface Sent {
   channel: Channel;
@@ -32,7 +34,7 @@ function station({ refuse }: { refuse?: (channel: Channel) => Error | undefined 
       return { channel, live: true, ready: () => Promise.resolve(), close: () => undefined };
     },
   });
-  const bus: MembershipBus = { instance: 'here', startedAt: 1_000, control };
+  const bus = { instance: 'here', startedAt: 1_000, control, state: 'up' } satisfies MembershipBus;
   const membership = new Membership(bus, { role: 'server', version: '1.2.3', interval: INTERVAL, timeout: TIMEOUT });
   const events: [string, string, string?][] = [];
   membership.on('joined', ({ id }) => events.push(['joined', id]));
@@ -40,7 +42,7 @@ function station({ refuse }: { refuse?: (channel: Channel) => Error | undefined 
   membership.start();
   const [listener] = listeners;
   const hear = (kind: string, ...args: unknown[]) => listener!(encode({ kind, origin: 'there' }, args));
-  return { membership, sent, events, hear, counts, take: () => sent.splice(0) };
+  return { bus, membership, sent, events, hear, counts, take: () => sent.splice(0) };
 }
 
 const member = (id: string, more: Partial<Member> = {}): Member => ({
@@ -140,6 +142,43 @@ describe('membership', () => {
     jest.restoreAllMocks();
   });
 
+  it('forgets nobody while it cannot hear anybody, and begins to count again when it can', () => {
+    const { bus, membership, hear } = station();
+    hear('member', member('b/1'));
+    bus.state = 'down';
+    jest.advanceTimersByTime(10 * TIMEOUT);
+    expect(membership.has('b/1')).toBe(true);
+    bus.state = 'up';
+    jest.advanceTimersByTime(TIMEOUT - 1_000);
+    expect(membership.has('b/1')).toBe(true);
+    jest.advanceTimersByTime(2_000);
+    expect(membership.has('b/1')).toBe(false);
+  });
+
+  it('is ready when the others have had the time to answer its greeting, or when it stops', async () => {
+    const { membership } = station();
+    let ready = 0;
+    const wait = () => void membership.ready.then(() => ready++);
+    wait();
+    await jest.advanceTimersByTimeAsync(GREETING - 1);
+    expect(ready).toBe(0);
+    await jest.advanceTimersByTimeAsync(1);
+    expect(ready).toBe(1);
+    membership.stop();
+    membership.start();
+    wait();
+    await jest.advanceTimersByTimeAsync(GREETING - 1);
+    membership.stop();
+    await jest.advanceTimersByTimeAsync(0);
+    expect(ready).toBe(2);
+  });
+
+  it('is ready without having greeted when nothing can be sent', async () => {
+    const { membership } = station({ refuse: () => new BroadcastError('UNAVAILABLE', 'no link') });
+    await jest.advanceTimersByTimeAsync(GREETING);
+    await membership.ready;
+  });
+
   it('forgets the members of a process that was started again under the same name, when the new one greets', () => {
     const { membership, events, hear } = station();
     hear('member', member('b/1'));
@@ -182,13 +221,27 @@ describe('membership', () => {
       expect(membership.has('b/1')).toBe(true);
     });
 
-    it('looks once at a time, again when that is done, and never after strangers', async () => {
+    it('looks for one at most twice a second, and never for strangers', async () => {
+      const { membership, take, hear } = station();
+      for (const id of ['b/1', 'c/1']) hear('member', member(id));
+      take();
+      for (const id of ['b/1', 'b/1', 'c/1', 'd/1']) membership.check(id);
+      expect(take().map(({ channel }) => channel)).toEqual(['instance:b', 'instance:c']);
+      await jest.advanceTimersByTimeAsync(499);
+      membership.check('b/1');
+      expect(take()).toEqual([]);
+      await jest.advanceTimersByTimeAsync(1);
+      membership.check('b/1');
+      expect(take()).toHaveLength(1);
+    });
+
+    it('looks at once for one that was forgotten and is back', async () => {
       const { membership, take, hear } = station();
       hear('member', member('b/1'));
+      membership.check('b/1');
+      hear('left', 'b/1');
+      hear('member', member('b/1'));
       take();
-      for (const id of ['b/1', 'b/1', 'c/1']) membership.check(id);
-      expect(take()).toHaveLength(1);
-      await jest.advanceTimersByTimeAsync(0);
       membership.check('b/1');
       expect(take()).toHaveLength(1);
     });
@@ -214,10 +267,11 @@ describe('membership', () => {
     expect(membership.others).toEqual([member('b/1')]);
   });
 
-  it('says goodbye when it stops, and lets go of everything', () => {
+  it('says goodbye when it stops, and lets go of everything', async () => {
     const { membership, events, take, hear, counts } = station();
     hear('member', member('b/1'));
     take();
+    await jest.advanceTimersByTimeAsync(0);
     membership.stop();
     expect(take()).toEqual([{ channel: 'all', kind: 'left', args: [membership.self.id] }]);
     expect([membership.others, jest.getTimerCount()]).toEqual([[], 0]);

@@ -118,16 +118,23 @@ describe('a question', () => {
     expect(await asking).toMatchObject({ answers: ['here'], silent: ['c'] });
   });
 
-  it('has the silent ones looked after in a quarter of a second, and only those', async () => {
+  it('has the silent ones looked for after a quarter of a second and each second from then on', async () => {
     const { ask, answer, checked } = desk();
-    const asking = ask({ timeout: 30_000 });
+    const asking = ask({ of: ['b', 'c', 'd'], timeout: 30_000 });
     answer('b', 'here');
+    answer('c', 'a part', false);
     await jest.advanceTimersByTimeAsync(249);
     expect(checked).toEqual([]);
     await jest.advanceTimersByTimeAsync(1);
-    expect(checked).toEqual(['c']);
-    answer('c', 'here');
+    expect(checked.splice(0)).toEqual(['c', 'd']);
+    answer('c', 'the rest');
+    await jest.advanceTimersByTimeAsync(1_000);
+    expect(checked.splice(0)).toEqual(['d']);
+    await jest.advanceTimersByTimeAsync(1_000);
+    expect(checked).toEqual(['d']);
+    answer('d', 'here');
     await asking;
+    expect(jest.getTimerCount()).toBe(0);
   });
 
   it('is one of several, each with answers of its own; who leaves leaves all of them', async () => {
