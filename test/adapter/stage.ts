@@ -151,8 +151,9 @@ export class Stage {
   }
 
   /** One visitor each. */
-  visits(instances: readonly Instance[], namespace = '/', options: ClientOptions = {}): Promise<Visitor[]> {
-    return Promise.all(instances.map((instance) => this.visit(instance, namespace, options)));
+  visits<T extends readonly Instance[]>(instances: T, namespace = '/', options: ClientOptions = {}) {
+    const visits = instances.map((instance) => this.visit(instance, namespace, options));
+    return Promise.all(visits) as Promise<{ -readonly [K in keyof T]: Visitor }>;
   }
 }
 
@@ -194,7 +195,8 @@ function recording(transport: Transport, published: Channel[]): Transport {
       const link = await transport.open(events, options);
       return new Proxy(link, {
         get: (target, name) => {
-          if (name !== 'publish') return (Reflect.get(target, name) as (...args: unknown[]) => unknown).bind(target);
+          const own: unknown = Reflect.get(target, name);
+          if (name !== 'publish') return typeof own === 'function' ? (own.bind(target) as unknown) : own;
           return (channel: Channel, payload: Buffer) => {
             published.push(channel);
             return target.publish(channel, payload);
