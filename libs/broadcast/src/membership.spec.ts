@@ -30,7 +30,7 @@ function station({ refuse }: { refuse?: (channel: Channel) => Error | undefined 
       if (error) throw error;
     },
     subscribe: (channel, listener) => {
-      listeners.add((payload) => listener(payload, channel));
+      listeners.add(listener);
       return { channel, live: true, ready: () => Promise.resolve(), close: () => undefined };
     },
   });
