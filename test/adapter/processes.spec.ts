@@ -85,6 +85,7 @@ async function acquainted(all: readonly Far[]): Promise<void> {
   });
 }
 
+const isAsked = ({ client }: Far) => new Promise((resolve) => client.once('ask', resolve));
 const found = (far: Far) => far.ask<string[]>('sockets');
 
 describe.each([
@@ -141,7 +142,7 @@ describe.each([
     const [a, b, c] = await three(UNHURRIED);
     const id = await c.ask<string>('id');
     c.client.off('ask');
-    const asked = once(c.client, 'ask');
+    const asked = isAsked(c);
     const asking = a.ask('ask', MINUTE);
     await asked;
     c.signal('SIGKILL');
@@ -168,7 +169,7 @@ describe.each([
   it('end by themselves when they are closed, whatever they were asked and have asked', async () => {
     const [a, b, c] = await three(UNHURRIED);
     for (const { client } of [b, c]) client.off('ask');
-    const asked = [b, c].map(({ client }) => once(client, 'ask'));
+    const asked = [b, c].map(isAsked);
     const asking = a.ask('ask', 10_000).catch((error: Error) => error.message);
     await Promise.all(asked);
     await c.ask('close');
