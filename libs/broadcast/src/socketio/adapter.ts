@@ -262,7 +262,11 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
         },
         left: (from) => clientCountCallback(arrived.get(from) ?? 0),
       })
-      .then(({ failure }) => failure && this.dropped(failure));
+      .then((outcome) => {
+        if (outcome.failure) this.dropped(outcome.failure);
+        // A silent one may only have slow clients, and who asked is told that time was up.
+        else this.#others.complain('emitWithAck', { ...outcome, silent: [] });
+      });
   }
 
   // What sockets are made to do. Each may be awaited: then it has happened everywhere.
@@ -294,7 +298,9 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
       return;
     }
     const inquiry = { kind: 'servers.ask', args: packet.slice(0, -1) };
-    void this.#others.ask<[unknown]>(inquiry).then(({ answers, silent, failure }) => {
+    void this.#others.ask<[unknown]>(inquiry).then((outcome) => {
+      const { answers, silent, failure } = outcome;
+      this.#others.complain('serverSideEmit', outcome);
       const expected = answers.length + silent.length;
       const late = silent.length > 0 ? new Error(this.#timeoutText(answers.length, expected)) : null;
       (ack as (error: Error | null, answers: unknown[]) => void)(failure ?? late, answers.flat());
@@ -347,7 +353,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     const forget = () => {
       for (const socket of this.nsp.sockets.values()) (socket as unknown as SocketInside).acks.delete(packet.id!);
     };
-    const timer = missing > 0 ? setTimeout(forget, timeout) : undefined;
+    const timer = missing > 0 ? setTimeout(forget, timeout).unref() : undefined;
     return clients;
   }
 

@@ -140,7 +140,7 @@ function ask(
       if (responses.length > 0) send(false).catch((error: unknown) => here.dropped(error));
     },
     timeout - Math.min(WAY_BACK, timeout / 4),
-  );
+  ).unref();
   return undefined;
 }
 

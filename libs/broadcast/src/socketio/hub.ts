@@ -142,8 +142,10 @@ export class AdapterHub {
 
   #deliver(message: Message, room: string | undefined): void {
     const { raw, rooms = [] } = message.header;
-    // The same id said again in a room is the same message. A plain emit comes again only where it takes several ways.
-    const once = room !== undefined && (!raw || rooms.length > 1 || looksLikeSocketId(room));
+    // The same id said again in a room is the same message. A plain emit comes again only where it takes several ways,
+    // or where the broker delivers once more what another listener of this process could not handle.
+    const { redelivers } = this.bus.transport.features;
+    const once = redelivers || (room !== undefined && (!raw || rooms.length > 1 || looksLikeSocketId(room)));
     if (once && this.#hasSeen(message, room)) return;
     // A socket in several of the rooms gets the copy of the first that has come here: while a join is still on its way
     // to the broker, the socket is in the room already, and the room's copy does not come.
@@ -155,7 +157,7 @@ export class AdapterHub {
     if (key !== undefined) this.#seen.add(key);
   }
 
-  #hasSeen(message: Message, room: string): boolean {
+  #hasSeen(message: Message, room: string | undefined): boolean {
     const key = keyOf(message, room);
     return key !== undefined && this.#seen.has(key);
   }
@@ -204,6 +206,6 @@ export class AdapterHub {
 }
 
 /** Names a message in a room; a message without an id has no name. */
-function keyOf({ header: { id, nsp = '/' } }: Message, room: string): string | undefined {
+function keyOf({ header: { id, nsp = '/' } }: Message, room = ''): string | undefined {
   return id === undefined ? undefined : `${nsp}\n${room}\n${id}`;
 }

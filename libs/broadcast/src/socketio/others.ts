@@ -83,7 +83,7 @@ export class Others {
   /** The answers of all of them, or of those that have answered. @throws BroadcastError `TIMEOUT` where that is not enough */
   async gather<T>(request: string, inquiry: Inquiry<T>): Promise<T[]> {
     const outcome = await this.ask(inquiry);
-    const error = this.#complain(request, outcome);
+    const error = this.complain(request, outcome);
     if (error && this.#options.strict) throw error;
     return outcome.answers;
   }
@@ -95,7 +95,7 @@ export class Others {
       timeout: this.#options.timeout,
       send: (id) => this.tell('sockets.settle', { id }, [], member),
     });
-    this.#complain(request, outcome);
+    this.complain(request, outcome);
   }
 
   /** The server of a single socket that was fetched from there: nobody else needs to hear what is for it. */
@@ -122,11 +122,8 @@ export class Others {
     return [...ways];
   }
 
-  left(member: string, how: Departure): void {
-    this.questions.left(member, how);
-  }
-
-  #complain(request: string, { silent, gone, failure }: Outcome<unknown>): BroadcastError | undefined {
+  /** Tells about what is missing, if anything is. */
+  complain(request: string, { silent, gone, failure }: Outcome<unknown>): BroadcastError | undefined {
     const missing = [...silent, ...gone];
     if (missing.length === 0) return undefined;
     const why = failure ? `: ${failure.message}` : '';
@@ -135,5 +132,9 @@ export class Others {
     this.#options.incomplete({ request, missing });
     this.#hub.bus.report(error);
     return error;
+  }
+
+  left(member: string, how: Departure): void {
+    this.questions.left(member, how);
   }
 }
