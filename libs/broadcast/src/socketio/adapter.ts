@@ -300,7 +300,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     const inquiry = { kind: 'servers.ask', args: packet.slice(0, -1) };
     void this.#others.ask<[unknown]>(inquiry).then((outcome) => {
       const { answers, silent, failure } = outcome;
-      this.#others.complain('serverSideEmit', outcome);
+      if (!failure) this.#others.complain('serverSideEmit', outcome);
       const expected = answers.length + silent.length;
       const late = silent.length > 0 ? new Error(this.#timeoutText(answers.length, expected)) : null;
       (ack as (error: Error | null, answers: unknown[]) => void)(failure ?? late, answers.flat());
