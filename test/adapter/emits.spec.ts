@@ -6,7 +6,7 @@ import { createAdapter, looksLikeSocketId, Rooms, type Channel } from '@app/broa
 import { until } from '@app/broadcast/testing';
 import * as msgpack from 'socket.io-msgpack-parser';
 import { transports } from '../transports.js';
-import { audience, done, join, QUIET, settle, Stage, stall, type Instance, type Visitor } from './stage.js';
+import { audience, done, join, QUIET, settle, slow, Stage, stall, type Instance, type Visitor } from './stage.js';
 
 /** A polling client turns to a websocket at a time of its own. */
 const WEBSOCKET = { transports: ['websocket'] };
@@ -503,6 +503,18 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
           inside.map((_, i) => [Buffer.from('?'), i]),
         );
       }
+    });
+
+    it('reaches a socket once its join is awaited, over a slow line too: 20 times of 20', async () => {
+      const three = await stage.three({ ...QUIET, transport: slow(stage.transport()) });
+      instances = [a, b] = three;
+      visitors = [ann] = await stage.visits(three, '/', WEBSOCKET);
+      for (let i = 0; i < 20; i++) {
+        await ann.socket.join(`join-${i}`);
+        b.server.to(`join-${i}`).emit('joined', i);
+      }
+      await settle(instances, visitors);
+      expect(ann.heard).toEqual(Array.from({ length: 20 }, (_, i) => ['joined', i]));
     });
 
     it('is heard through an adapter that took the place of another, with its sockets and their rooms', async () => {

@@ -2,10 +2,21 @@
  * What servers ask of each other: acknowledgements, sockets, commands to sockets, server-side events, numbers. Time is
  * no help here: the limits are longer than a case may take, so what ends at once has to.
  */
-import { decodeArgs, type Channel, type Transport } from '@app/broadcast';
+import { decodeArgs } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
 import { transports } from '../transports.js';
-import { done, join, QUIET, settle, Stage, type Instance, type InstanceOptions, type Visitor } from './stage.js';
+import {
+  done,
+  join,
+  preceded,
+  QUIET,
+  settle,
+  slow,
+  Stage,
+  type Instance,
+  type InstanceOptions,
+  type Visitor,
+} from './stage.js';
 
 const WEBSOCKET = { transports: ['websocket'] };
 const FOREVER = 60_000;
@@ -256,10 +267,22 @@ describe.each(transports)('three servers over %s', (_name, prepare) => {
     });
   });
 
+  it('command sockets to join rooms, over a slow line too: 20 of 20 are reached once that is awaited', async () => {
+    await begin({ ...PATIENT, transport: slow(stage.transport()) });
+    for (let i = 0; i < 20; i++) {
+      await done(a.server.except(cid.socket.id).socketsJoin(`join-${i}`));
+      c.server.to(`join-${i}`).emit('joined', i);
+    }
+    await settle(instances, visitors);
+    const all = Array.from({ length: 20 }, (_, i) => ['joined', i]);
+    expect(visitors.map(({ heard }) => heard)).toEqual([all, all, []]);
+  });
+
   it('tell the broker nothing when a room is left and joined again soon', async () => {
     const told: string[] = [];
     const visit = async (linger: number) => {
-      const instance = await stage.instance({ ...QUIET, transport: watched(stage.transport(), told), bus: { linger } });
+      const transport = preceded(stage.transport(), (call, channels) => told.push(`${call} ${channels.join()}`));
+      const instance = await stage.instance({ ...QUIET, transport, bus: { ...QUIET.bus, linger } });
       told.splice(0);
       return stage.visit(instance, '/', WEBSOCKET);
     };
@@ -419,20 +442,4 @@ describe.each(transports)('three servers over %s', (_name, prepare) => {
 /** Time for what must not happen, in several times that after which it would. */
 function nothingMore(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 5 * LINGER));
-}
-
-/** The same, and what its links are told to hear and no longer to hear is written down. */
-function watched(transport: Transport, told: string[]): Transport {
-  return {
-    ...transport,
-    open: async (events, options) => {
-      const link = await transport.open(events, options);
-      const watch = (what: 'subscribe' | 'unsubscribe') => (channels: readonly Channel[]) => {
-        for (const channel of channels) told.push(`${what} ${channel}`);
-        return link[what](channels);
-      };
-      const publish: typeof link.publish = (channel, payload) => link.publish(channel, payload);
-      return { publish, subscribe: watch('subscribe'), unsubscribe: watch('unsubscribe'), close: () => link.close() };
-    },
-  };
 }
