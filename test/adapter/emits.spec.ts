@@ -2,11 +2,11 @@
  * What `io` says on one instance is heard by the sockets of the others: rooms, flags, namespaces, parsers, once per
  * socket, and only where somebody is interested. What servers ask each other is in questions.spec.ts.
  */
-import { looksLikeSocketId, Rooms, type Channel } from '@app/broadcast';
+import { createAdapter, looksLikeSocketId, Rooms, type Channel } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
 import * as msgpack from 'socket.io-msgpack-parser';
 import { transports } from '../transports.js';
-import { audience, done, join, QUIET, settle, Stage, stall, type Instance, type Visitor } from './stage.js';
+import { audience, done, join, QUIET, settle, slow, Stage, stall, type Instance, type Visitor } from './stage.js';
 
 /** A polling client turns to a websocket at a time of its own. */
 const WEBSOCKET = { transports: ['websocket'] };
@@ -269,7 +269,8 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
         'to two': await ways(() => a.server.to(rooms(2)).except('r9').emit('x')),
         'to eight': await ways(() => a.server.to(rooms(8)).emit('x')),
         'to nine': await ways(() => a.server.to(rooms(9)).emit('x')),
-        'to sockets here': await ways(() => ann.socket.emit('x')),
+        'to a socket here': await ways(() => a.server.to(ann.socket.id).emit('x')),
+        'by a socket here': await ways(() => ann.socket.emit('x')),
         locally: await ways(() => a.server.local.to('r0').emit('x')),
       }).toEqual({
         'to everyone': ['all'],
@@ -279,7 +280,8 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
         'to two': ['room:r0', 'room:r1'],
         'to eight': rooms(8).map((room) => `room:${room}`),
         'to nine': ['all'],
-        'to sockets here': [],
+        'to a socket here': [`room:${ann.socket.id}`],
+        'by a socket here': [],
         locally: [],
       });
     });
@@ -501,6 +503,37 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
           inside.map((_, i) => [Buffer.from('?'), i]),
         );
       }
+    });
+
+    it('reaches a socket once its join is awaited, over a slow line too: 20 times of 20', async () => {
+      const three = await stage.three({ ...QUIET, transport: slow(stage.transport()) });
+      instances = [a, b] = three;
+      visitors = [ann] = await stage.visits(three, '/', WEBSOCKET);
+      for (let i = 0; i < 20; i++) {
+        await ann.socket.join(`join-${i}`);
+        b.server.to(`join-${i}`).emit('joined', i);
+      }
+      await settle(instances, visitors);
+      expect(ann.heard).toEqual(Array.from({ length: 20 }, (_, i) => ['joined', i]));
+    });
+
+    it('is heard through an adapter that took the place of another, with its sockets and their rooms', async () => {
+      const three = await stage.three(QUIET);
+      instances = [a, b] = three;
+      visitors = await stage.visits(three, '/', WEBSOCKET);
+      await join(visitors.slice(1), 'r');
+      const { wanted } = b.bus;
+      b.server.adapter(createAdapter(b.bus, QUIET.adapter) as never);
+      a.server.to('r').emit('as before');
+      b.server.to('r').emit('from there');
+      await settle(instances, visitors);
+      const kept = b.bus.wanted;
+      await visitors[1]!.socket.leave('r');
+      a.server.to('r').emit('to the others');
+      await settle(instances, visitors);
+      const heard = { 'as before': 'bc', 'from there': 'bc', 'to the others': 'c' };
+      expect([audience(visitors), kept - wanted, b.bus.wanted - wanted]).toEqual([heard, 0, -1]);
+      expect(await a.adapter.serverCount()).toBe(3);
     });
 
     it('is heard again in a namespace that was closed when its last visitor left', async () => {

@@ -2,7 +2,7 @@
  * Processes without a Socket.IO server: what they emit and say in rooms is heard by the sockets of every server, which
  * neither know nor wait for them; and what they cannot say they are told.
  */
-import { createEmitter, Rooms, type Bus, type Emitter } from '@app/broadcast';
+import { createEmitter, encode, Rooms, type Bus, type Emitter } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
 import { transports } from '../transports.js';
 import { audience, join, QUIET, settle, Stage, stall, type Instance, type Visitor } from './stage.js';
@@ -111,6 +111,30 @@ describe.each(transports)('a process without a server, over %s', (_name, prepare
       expect(written).toEqual({ '2["volatile"]': true, '2["small"]': false, '2["settled"]': true });
     });
 
+    it('by as few ways as there are', async () => {
+      const ways = async (emit: () => Promise<unknown>) => {
+        const { published } = bus.counts;
+        await emit();
+        return bus.counts.published - published;
+      };
+      const many = Array.from({ length: 9 }, (_, i) => `r${i}`);
+      expect({
+        everyone: await ways(() => io.emit('x')),
+        'two rooms': await ways(() => io.to(['r1', 'r2']).emit('x')),
+        'one room, named twice': await ways(() => io.to('7').to(7).emit('x')),
+        'nine rooms': await ways(() => io.to(many).emit('x')),
+        'a room and a socket': await ways(() => io.to(['r', bob.socket.id]).emit('x')),
+        'said in two rooms': await ways(() => rooms.to(['r1', 'r2', 'r1']).emit('x')),
+      }).toEqual({
+        everyone: 1,
+        'two rooms': 2,
+        'one room, named twice': 1,
+        'nine rooms': 1,
+        'a room and a socket': 1,
+        'said in two rooms': 2,
+      });
+    });
+
     it('from a process with a server too, whose own sockets hear it as well', async () => {
       await createEmitter(a.bus).emit('all');
       await settle(instances, visitors);
@@ -216,10 +240,22 @@ describe.each(transports)('a process without a server, over %s', (_name, prepare
 
     it('what reaches a socket whose join to an earlier one of the rooms is still on its way', async () => {
       await join([bob], 'second');
-      const joining = join([bob], 'first');
-      await Promise.all([joining, rooms.to(['first', 'second']).emit('both')]);
+      await Promise.all([join([bob], 'first'), rooms.to(['first', 'second']).emit('both')]);
       await settle(instances, visitors);
       expect(audience(visitors)).toEqual({ both: 'b' });
+    });
+
+    it('what reaches a socket once, whichever of the copies come, and whichever before it joins', async () => {
+      // Cid's instance hears the first room for the sake of another namespace.
+      const others = await stage.visits([instances[2]!], '/other', WEBSOCKET);
+      await Promise.all([join(visitors, 'second'), join([bob, ...others], 'first')]);
+      const message = encode({ id: 'm', rooms: ['first', 'second'] }, ['both']);
+      await bus.publish('room:first', message);
+      await settle(instances, visitors);
+      await join(visitors, 'first');
+      await bus.publish('room:second', message);
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({ both: 'abc' });
     });
 
     it('and is heard by those without the room nowhere, whatever it is called', async () => {

@@ -229,6 +229,30 @@ export function stall({ conn: { transport } }: ServerSocket): () => void {
   return () => Object.defineProperty(transport, 'writable', { ...property, writable: true, value: true });
 }
 
+/** The same transport, whose links wait for something before they are told to hear, or no longer to hear, channels. */
+export function preceded(
+  transport: Transport,
+  before: (call: 'subscribe' | 'unsubscribe', channels: readonly Channel[]) => unknown,
+): Transport {
+  return {
+    ...transport,
+    open: async (events, options) => {
+      const link = await transport.open(events, options);
+      const after = (call: 'subscribe' | 'unsubscribe') => async (channels: readonly Channel[]) => {
+        await before(call, channels);
+        await link[call](channels);
+      };
+      const publish: typeof link.publish = (channel, payload) => link.publish(channel, payload);
+      return { publish, subscribe: after('subscribe'), unsubscribe: after('unsubscribe'), close: () => link.close() };
+    },
+  };
+}
+
+/** One that brings subscriptions to the broker late: what does not wait for them is too early. */
+export function slow(transport: Transport): Transport {
+  return preceded(transport, () => new Promise((resolve) => setTimeout(resolve, 20)));
+}
+
 function recording(transport: Transport, published: Channel[]): Transport {
   return {
     ...transport,
