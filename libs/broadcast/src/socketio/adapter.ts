@@ -66,6 +66,12 @@ interface SocketInside {
   readonly acks: Map<number, unknown>;
 }
 
+interface NamespaceInside {
+  readonly sockets: ReadonlyMap<string, SocketInside>;
+  /** Those whose middlewares have not let them in yet. */
+  readonly _preConnectSockets: ReadonlyMap<string, SocketInside>;
+}
+
 export class BroadcastAdapter extends Adapter implements HubMember, Here {
   declare readonly nsp: Namespace;
   readonly namespace: string;
@@ -391,7 +397,8 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     this.#before = undefined;
     if (!before) return;
     for (const [id, rooms] of before.sids) void this.addAll(id, rooms);
-    for (const socket of this.nsp.sockets.values()) (socket as unknown as SocketInside).adapter = this;
+    const { sockets, _preConnectSockets: entering } = this.nsp as unknown as NamespaceInside;
+    for (const socket of [...sockets.values(), ...entering.values()]) socket.adapter = this;
     Promise.resolve(before.close()).catch((error: unknown) => this.dropped(error));
   }
 
