@@ -47,8 +47,11 @@ type AdapterFactory = (nsp: Namespace) => BroadcastAdapter;
  */
 export function createAdapter(bus: Bus, options: AdapterOptions = {}): AdapterFactory {
   const { role = 'server', heartbeatInterval: interval = 5_000, heartbeatTimeout: timeout = 10_000 } = options;
-  const hub = new AdapterHub(bus, { role, version: VERSION, interval, timeout });
+  const hubs = new WeakMap<Namespace['server'], AdapterHub>();
   return function (nsp: Namespace) {
+    // Each server is a member of its own, also where several are given the same adapter.
+    const hub = hubs.get(nsp.server) ?? new AdapterHub(bus, { role, version: VERSION, interval, timeout });
+    hubs.set(nsp.server, hub);
     return new BroadcastAdapter(nsp, hub, options);
   };
 }
