@@ -3,11 +3,12 @@
  * thaw, they are started again under the same name. What is asked meanwhile ends early, and says what it lacks.
  */
 import {
-  BroadcastAdapter,
   createAdapter,
   createEmitter,
   Rooms,
   type AdapterOptions,
+  type BroadcastAdapter,
+  type Bus,
   type Incomplete,
 } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
@@ -23,6 +24,8 @@ const UNHURRIED: AdapterOptions = { heartbeatInterval: 60_000, heartbeatTimeout:
 const WATCHFUL: AdapterOptions = { heartbeatInterval: 250, heartbeatTimeout: 1_000, requestsTimeout: 60_000 };
 const MINUTE = 60_000;
 
+type AdapterFactory = ReturnType<typeof createAdapter>;
+
 const idOf = ({ adapter }: Instance) => adapter.servers()[0]!.id;
 const counts = (instances: readonly Instance[]) => Promise.all(instances.map(({ adapter }) => adapter.serverCount()));
 
@@ -36,6 +39,15 @@ function complaints({ adapter }: Instance): Incomplete[] {
 /** Ids of the sockets that are found from there, sorted. */
 async function found({ server }: Instance): Promise<string[]> {
   return (await server.fetchSockets()).map(({ id }) => id).sort();
+}
+
+/** One more server in this process. */
+async function listening(bus: Bus, adapter: AdapterFactory): Promise<Instance> {
+  const http = createServer();
+  const server = new Server(http, { adapter: adapter as never });
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+  return { bus, server, http, url, adapter: server.of('/').adapter as BroadcastAdapter, errors: [], published: [] };
 }
 
 describe.each(transports)('servers over %s', (name, prepare) => {
@@ -98,15 +110,16 @@ describe.each(transports)('servers over %s', (name, prepare) => {
     expect([incomplete, a.errors]).toEqual([[], []]);
   });
 
-  it('may be two in one process, on one bus, and each counts', async () => {
-    const [a, b] = await Promise.all([stage.instance({ adapter: UNHURRIED }), stage.instance({ adapter: UNHURRIED })]);
-    const http = createServer();
-    const server = new Server(http, { adapter: createAdapter(b.bus, UNHURRIED) as never });
-    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-    const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
-    const second: Instance = { ...b, server, http, url, adapter: server.of('/').adapter as BroadcastAdapter };
-    stage.after(() => server.close());
-    const instances = [a, b, second];
+  it.each([
+    ['by two calls', (make: () => AdapterFactory) => [make(), make()]],
+    ['by one call', (make: () => AdapterFactory) => Array<AdapterFactory>(2).fill(make())],
+  ])('may be two in one process, on one bus, made %s, and each counts', async (_how, factories) => {
+    const bus = await stage.bus();
+    const a = await stage.instance({ adapter: UNHURRIED });
+    const two = factories(() => createAdapter(bus, UNHURRIED)).map((factory) => listening(bus, factory));
+    const instances = [a, ...(await Promise.all(two))];
+    const last = instances[2]!;
+    stage.after(() => Promise.all(instances.map(({ server }) => server.close())));
     await acquainted(instances);
     const visitors = await stage.visits(instances);
     for (const { socket } of visitors) await socket.join('r');
@@ -124,8 +137,8 @@ describe.each(transports)('servers over %s', (name, prepare) => {
       [...all!, ...room!],
       [...all!, ...only!, ...room!],
     ]);
-    await server.close();
-    await acquainted([a, b]);
+    await last.server.close();
+    await acquainted(instances.slice(0, 2));
   });
 
   it('are members as a whole: namespaces come and go without being counted', async () => {

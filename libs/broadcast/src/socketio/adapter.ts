@@ -47,8 +47,11 @@ type AdapterFactory = (nsp: Namespace) => BroadcastAdapter;
  */
 export function createAdapter(bus: Bus, options: AdapterOptions = {}): AdapterFactory {
   const { role = 'server', heartbeatInterval: interval = 5_000, heartbeatTimeout: timeout = 10_000 } = options;
-  const hub = new AdapterHub(bus, { role, version: VERSION, interval, timeout });
+  const hubs = new WeakMap<Namespace['server'], AdapterHub>();
   return function (nsp: Namespace) {
+    // Each server is a member of its own, also where several are given the same adapter.
+    const hub = hubs.get(nsp.server) ?? new AdapterHub(bus, { role, version: VERSION, interval, timeout });
+    hubs.set(nsp.server, hub);
     return new BroadcastAdapter(nsp, hub, options);
   };
 }
@@ -64,6 +67,12 @@ interface EventPacket {
 interface SocketInside {
   adapter: Adapter;
   readonly acks: Map<number, unknown>;
+}
+
+interface NamespaceInside {
+  readonly sockets: ReadonlyMap<string, SocketInside>;
+  /** Those whose middlewares have not let them in yet. */
+  readonly _preConnectSockets: ReadonlyMap<string, SocketInside>;
 }
 
 export class BroadcastAdapter extends Adapter implements HubMember, Here {
@@ -393,7 +402,8 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     this.#before = undefined;
     if (!before) return;
     for (const [id, rooms] of before.sids) void this.addAll(id, rooms);
-    for (const socket of this.nsp.sockets.values()) (socket as unknown as SocketInside).adapter = this;
+    const { sockets, _preConnectSockets: entering } = this.nsp as unknown as NamespaceInside;
+    for (const socket of [...sockets.values(), ...entering.values()]) socket.adapter = this;
     Promise.resolve(before.close()).catch((error: unknown) => this.dropped(error));
   }
 
