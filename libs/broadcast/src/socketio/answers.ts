@@ -190,7 +190,7 @@ function eventOf(values: unknown[]): unknown[] {
 }
 
 function serverEventOf(values: unknown[]): unknown[] {
-  const [event] = eventOf(values);
-  if (!isReservedServerEvent(event as string)) return values;
+  const [event] = values;
+  if (typeof event === 'string' && !isReservedServerEvent(event)) return values;
   throw new BroadcastError('UNREADABLE', 'expected the name of an event that Socket.IO does not reserve');
 }
