@@ -65,6 +65,8 @@ const RESERVED_EVENTS = new Set([
   'newListener',
   'removeListener',
 ]);
+/** Names that a namespace's own listeners would take for a client's. */
+const RESERVED_SERVER_EVENTS = new Set(['connect', 'connection', 'new_namespace']);
 
 /**
  * Builds a message.
@@ -127,7 +129,7 @@ export function isReservedEvent(event: string): boolean {
 
 /** Whether a namespace keeps this event name for itself, among those that servers send each other. */
 export function isReservedServerEvent(event: string): boolean {
-  return isReservedEvent(event) || event === 'connection' || event === 'new_namespace';
+  return RESERVED_SERVER_EVENTS.has(event);
 }
 
 /** Takes the arguments as the bytes that they came as; `undefined` when the bytes are not laid out as encode() does. */
