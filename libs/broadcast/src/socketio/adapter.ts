@@ -81,14 +81,12 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   readonly #held = new Set<string>();
   /** Joins that the broker has not confirmed yet. */
   readonly #joining = new Set<Promise<void>>();
-  #before: Adapter | undefined;
 
   constructor(nsp: Namespace, hub: AdapterHub, options: AdapterOptions = {}) {
     super(nsp);
     this.namespace = nsp.name;
     this.#hub = hub;
     this.#nsp = nsp.name === '/' ? undefined : nsp.name;
-    this.#before = nsp.adapter;
     this.#timeoutText =
       options.timeoutText ??
       ((received, expected) => `timeout reached: only ${received} responses received out of ${expected}`);
@@ -106,6 +104,9 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     });
     this.on('delete-room', (room: Room) => this.#release(String(room)));
     makeAwaitable(nsp);
+    // Here and not in init(), which Socket.IO calls from 4.8.2 on only.
+    hub.add(this);
+    this.#takeOver(nsp.adapter);
   }
 
   /** Questions that are still open. */
@@ -116,11 +117,6 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   /** Broadcasts whose acknowledgements are still open. */
   get ackRequests(): ReadonlyMap<string, unknown> {
     return this.#acks.open;
-  }
-
-  override init(): void {
-    this.#hub.add(this);
-    this.#takeOver();
   }
 
   override close(): void {
@@ -388,9 +384,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   }
 
   /** An adapter that is replaced on a live server hands over its sockets and their rooms. */
-  #takeOver(): void {
-    const before = this.#before;
-    this.#before = undefined;
+  #takeOver(before: Adapter | undefined): void {
     if (!before) return;
     for (const [id, rooms] of before.sids) void this.addAll(id, rooms);
     for (const socket of this.nsp.sockets.values()) (socket as unknown as SocketInside).adapter = this;
