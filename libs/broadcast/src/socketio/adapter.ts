@@ -90,14 +90,12 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   readonly #held = new Set<string>();
   /** Joins that the broker has not confirmed yet. */
   readonly #joining = new Set<Promise<void>>();
-  #before: Adapter | undefined;
 
   constructor(nsp: Namespace, hub: AdapterHub, options: AdapterOptions = {}) {
     super(nsp);
     this.namespace = nsp.name;
     this.#hub = hub;
     this.#nsp = nsp.name === '/' ? undefined : nsp.name;
-    this.#before = nsp.adapter;
     this.#timeoutText =
       options.timeoutText ??
       ((received, expected) => `timeout reached: only ${received} responses received out of ${expected}`);
@@ -115,6 +113,9 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     });
     this.on('delete-room', (room: Room) => this.#release(String(room)));
     makeAwaitable(nsp);
+    // Here and not in init(), which Socket.IO calls from 4.8.2 on only.
+    hub.add(this);
+    this.#takeOver(nsp.adapter);
   }
 
   /** Questions that are still open. */
@@ -125,11 +126,6 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   /** Broadcasts whose acknowledgements are still open. */
   get ackRequests(): ReadonlyMap<string, unknown> {
     return this.#acks.open;
-  }
-
-  override init(): void {
-    this.#hub.add(this);
-    this.#takeOver();
   }
 
   override close(): void {
@@ -397,9 +393,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   }
 
   /** An adapter that is replaced on a live server hands over its sockets and their rooms. */
-  #takeOver(): void {
-    const before = this.#before;
-    this.#before = undefined;
+  #takeOver(before: Adapter | undefined): void {
     if (!before) return;
     for (const [id, rooms] of before.sids) void this.addAll(id, rooms);
     const { sockets, _preConnectSockets: entering } = this.nsp as unknown as NamespaceInside;
