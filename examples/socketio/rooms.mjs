@@ -7,7 +7,7 @@ export function rooms(io) {
       await socket.join(room);
       done();
     });
-    socket.on('say', (room, text) => io.to(room).emit('said', text));
+    socket.on('say', ({ room, text }) => io.to(room).emit('said', text));
     socket.on('who', async (room, done) => done((await io.in(room).fetchSockets()).map(({ id }) => id)));
   });
 }
