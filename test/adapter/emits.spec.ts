@@ -2,7 +2,7 @@
  * What `io` says on one instance is heard by the sockets of the others: rooms, flags, namespaces, parsers, once per
  * socket, and only where somebody is interested. What servers ask each other is in questions.spec.ts.
  */
-import { createAdapter, looksLikeSocketId, Rooms, type Channel } from '@app/broadcast';
+import { createAdapter, encode, looksLikeSocketId, Rooms, type Channel } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
 import * as msgpack from 'socket.io-msgpack-parser';
 import { transports } from '../transports.js';
@@ -175,6 +175,13 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
       });
     });
 
+    it.each([-5, 1.5, 1e21, Number.MAX_SAFE_INTEGER])('reaches the room %d, a number, on all of them', async (room) => {
+      await join(visitors, room);
+      a.server.to(room as never).emit('number');
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({ number: 'abc' });
+    });
+
     it('reaches a room for its other members when a member by number leaves it', async () => {
       const dan = await stage.visit(b, '/', WEBSOCKET);
       visitors.push(dan);
@@ -250,6 +257,40 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
       await settle(instances, visitors);
       heard.push(audience(visitors));
       expect(heard).toEqual([expected, expected, expected]);
+    });
+
+    it('reaches a socket once when it changes rooms between the copies', async () => {
+      const [ann, bob] = visitors as [Visitor, Visitor];
+      // ann and bob keep the rooms heard on their instances.
+      await join([ann], ['left', 'joined', 'markers']);
+      const mover = await stage.visit(a);
+      await join([mover], 'left');
+      const said = encode({ id: 'said-once', rooms: ['left', 'joined'], raw: 1, origin: 'elsewhere' }, ['moved']);
+      await b.bus.publish('room:left', said);
+      await until('the first copy is here', () => mover.heard.length === 1);
+      void mover.socket.leave('left');
+      await join([mover], 'joined');
+      await b.bus.publish('room:joined', said);
+      const late = encode({ id: 'said-later', rooms: ['left', 'joined'], raw: 1, origin: 'elsewhere' }, ['missed']);
+      void mover.socket.leave('joined');
+      await b.bus.publish('room:left', late);
+      await until('the first copy of the other is here', () => ann.heard.some(([event]) => event === 'missed'));
+      await join([mover], ['left', 'joined']);
+      await b.bus.publish('room:joined', late);
+      await settle(instances, [...visitors, mover]);
+      expect([ann, bob, mover].map(({ heard }) => heard)).toEqual([
+        [['moved'], ['missed']],
+        [],
+        [['moved'], ['missed']],
+      ]);
+    });
+
+    it('to thousands of rooms reaches those who are in some of them, once', async () => {
+      const many = Array.from({ length: 5_000 }, (_, i) => `many-${i}`);
+      await join(visitors, ['many-7', 'many-4999']);
+      a.server.to(many).emit('many');
+      await settle(instances, visitors);
+      expect(visitors.map(({ heard }) => heard)).toEqual(visitors.map(() => [['many']]));
     });
 
     it('is published once for each way', async () => {

@@ -36,6 +36,18 @@ describe.each(transports)('an adapter over %s', (_name, prepare) => {
       return { a, b, visitors };
     }
 
+    it('does not hear again what the one before it has just said', async () => {
+      const a = await stage.instance({ adapter: UNHURRIED });
+      const visitor = await stage.visit(a);
+      await visitor.socket.join('r');
+      for (let i = 0; i < 10; i++) {
+        a.server.to('r').emit('said', i);
+        swap(a);
+      }
+      await settle([a], [visitor]);
+      expect(visitor.heard.map(([, i]) => i)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    });
+
     /** Whether everything still goes to everyone once, from either server. */
     async function works([a, b]: [Instance, Instance], visitors: [Visitor, Visitor, Visitor]): Promise<void> {
       const [one, two, there] = visitors;

@@ -2,8 +2,10 @@
  * What servers ask of each other: acknowledgements, sockets, commands to sockets, server-side events, numbers. Time is
  * no help here: the limits are longer than a case may take, so what ends at once has to.
  */
-import { decodeArgs } from '@app/broadcast';
+import { createAdapter, decodeArgs } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
+import { createServer } from 'node:http';
+import { Server } from 'socket.io';
 import { transports } from '../transports.js';
 import {
   done,
@@ -56,6 +58,37 @@ describe.each(transports)('three servers over %s', (_name, prepare) => {
   function answerWith(visitor: Visitor, value: unknown): void {
     visitor.client.on('ask', (...args: unknown[]) => (args.at(-1) as (value: unknown) => void)(value));
   }
+
+  it('are known to a server that has just started before it relies on them', async () => {
+    const first = await stage.instance(PATIENT);
+    const visitor = await stage.visit(first);
+    await join([visitor], 'lobby');
+    answerWith(visitor, 'yes');
+    const fresh = await stage.instance(PATIENT);
+    const asked = fresh.server.timeout(10_000).emitWithAck('ask');
+    await done(fresh.server.in('lobby').socketsJoin('x'));
+    fresh.server.to('x').emit('arrived');
+    await until('it arrives', () => visitor.heard.length > 0);
+    expect([await asked, visitor.heard]).toEqual([['yes'], [['arrived']]]);
+  });
+
+  it('hear a server-side event though a listener of another server on the same bus throws, and once', async () => {
+    await begin();
+    const http = createServer();
+    const second = new Server(http, { adapter: createAdapter(b.bus) as never });
+    stage.after(() => second.close());
+    const heard: string[] = [];
+    b.server.on('event', () => {
+      heard.push('first');
+      throw new Error('no');
+    });
+    second.on('event', () => heard.push('second'));
+    c.server.on('event', () => heard.push('elsewhere'));
+    a.server.serverSideEmit('event');
+    await until('all have heard', () => heard.length >= 3);
+    await settle(instances, visitors);
+    expect([heard.sort(), b.bus.counts.failed]).toEqual([['elsewhere', 'first', 'second'], 1]);
+  });
 
   describe('ask clients', () => {
     beforeEach(() => begin());

@@ -151,6 +151,11 @@ describe('a message with bytes', () => {
       'a placeholder for an attachment that is not there',
       layout({ v: 1 }, textFrame('451-' + held.replace('0', '1')), attachment),
     ],
+    ...['"0"', 'null', '0.5', '{}'].map((num): [string, Buffer] => [
+      `a placeholder for attachment ${num}`,
+      layout({ v: 1 }, textFrame(`451-["file",{"_placeholder":true,"num":${num}}]`), attachment),
+    ]),
+    ['a placeholder for no attachment', layout({ v: 1 }, textFrame('451-["file",{"_placeholder":true}]'), attachment)],
     ['arguments that are no JSON', layout({ v: 1 }, textFrame('42["a",]'))],
     ['arguments that are no array', layout({ v: 1 }, textFrame('42{"a":["b"]}'))],
     ['arguments without an event', layout({ v: 1 }, textFrame('42[]'))],

@@ -80,9 +80,11 @@ export function decodeBinaryBody(body: Buffer, nsp?: string): { args: Buffer; fr
 /** Puts the bytes back where their placeholders stand. @throws BroadcastError `UNREADABLE` */
 export function restore(value: unknown, frames: readonly Buffer[]): unknown {
   if (value === null || typeof value !== 'object') return value;
-  if (isPlaceholder(value)) {
-    const frame = frames[value.num];
-    if (!frame) throw new BroadcastError('UNREADABLE', `it lacks attachment ${value.num}`);
+  // Clients take anything with this mark for a placeholder, and drop the connection when there is nothing in its place.
+  if ('_placeholder' in value && value._placeholder === true) {
+    const num = 'num' in value ? value.num : undefined;
+    const frame = typeof num === 'number' ? frames[num] : undefined;
+    if (!frame) throw new BroadcastError('UNREADABLE', `it lacks attachment ${JSON.stringify(num)}`);
     return frameBody(frame);
   }
   if (Array.isArray(value)) return value.map((item) => restore(item, frames));
@@ -178,10 +180,6 @@ function isBytes(value: object): value is ArrayBuffer | ArrayBufferView {
 
 function toBuffer(value: ArrayBuffer | ArrayBufferView): Buffer {
   return ArrayBuffer.isView(value) ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : Buffer.from(value);
-}
-
-function isPlaceholder(value: object): value is Placeholder {
-  return '_placeholder' in value && value._placeholder === true && 'num' in value && typeof value.num === 'number';
 }
 
 function unreadable(cause: unknown): BroadcastError {

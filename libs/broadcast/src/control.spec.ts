@@ -48,6 +48,17 @@ describe('control messages', () => {
     expect(heard).toEqual(['a', 'b', 'b']);
   });
 
+  it('reach the others when one throws, who hears of it is told', () => {
+    const { control, hear } = station();
+    const heard: string[] = [];
+    control.on('ping', () => {
+      throw new Error('no');
+    });
+    control.on('ping', () => heard.push('b'));
+    expect(() => hear('all', said('gw-2'))).toThrow('no');
+    expect(heard).toEqual(['b']);
+  });
+
   it.each([
     ['a kind nobody listens to', said('gw-2', 'other')],
     ['a message without a kind', '{"event":"chat"}'],

@@ -3,6 +3,7 @@
  * this instance's own) and reads each message once, whoever listens.
  */
 import { decode, encode, NEWER, stamp, type Header, type Message } from './envelope.js';
+import { toError } from './errors.js';
 import type { Subscription } from './subscriptions.js';
 import type { Channel } from './transport.js';
 
@@ -61,6 +62,14 @@ export class Control {
       this.#bus.counts.ignored++;
       return;
     }
-    for (const listener of listeners) listener(message);
+    let failure: Error | undefined;
+    for (const listener of listeners) {
+      try {
+        listener(message);
+      } catch (thrown) {
+        failure ??= toError(thrown);
+      }
+    }
+    if (failure) throw failure;
   }
 }

@@ -299,4 +299,11 @@ describe('membership', () => {
     await jest.advanceTimersByTimeAsync(0);
     expect(sent.map(({ kind }) => kind)).toEqual(['member', 'member', 'member', 'left']);
   });
+
+  it('is bounded: in the number of members, and in what they say of themselves', () => {
+    const { membership, hear } = station();
+    for (let i = 0; i < 2_500; i++) hear('member', member(`m/${i}`));
+    expect(membership.size).toBe(2_001);
+    expect(() => hear('member', member('long', { role: 'x'.repeat(129) }))).toThrow('does not describe a member');
+  });
 });

@@ -52,6 +52,10 @@ const TICKS = 5;
 const GREETING = 100;
 /** Looks for one member, at most this often, in ms. */
 const CHECK_INTERVAL = 500;
+/** More members than anybody runs; announcements beyond them are ignored. */
+const MAX_MEMBERS = 2_000;
+/** Longest of their words, in characters. */
+const MAX_LENGTH = 128;
 
 export class Membership extends EventEmitter<MembershipEvents> {
   readonly self: Member;
@@ -63,6 +67,7 @@ export class Membership extends EventEmitter<MembershipEvents> {
   readonly #others = new Map<string, { member: Member; silence: number }>();
   readonly #checked = new Map<string, number>();
   #ready = Promise.resolve();
+  #isReady = true;
   #stops: (() => void)[] = [];
 
   constructor(bus: MembershipBus, { role, version, interval, timeout }: MembershipOptions) {
@@ -76,6 +81,11 @@ export class Membership extends EventEmitter<MembershipEvents> {
   /** Everyone but this one. */
   get others(): Member[] {
     return [...this.#others.values()].map(({ member }) => member);
+  }
+
+  /** Whether this one has been there long enough to know the others. */
+  get isReady(): boolean {
+    return this.#isReady;
   }
 
   /** Resolves when this one has been there long enough to know the others. Never rejects. */
@@ -108,7 +118,10 @@ export class Membership extends EventEmitter<MembershipEvents> {
     ];
     const life = new AbortController();
     this.#stops.push(() => life.abort());
-    this.#ready = this.#say('all', true).then(() => pause(GREETING, life.signal));
+    this.#isReady = false;
+    this.#ready = this.#say('all', true)
+      .then(() => pause(GREETING, life.signal))
+      .then(() => void (this.#isReady = true));
   }
 
   /** Leaves, and says so. */
@@ -151,6 +164,7 @@ export class Membership extends EventEmitter<MembershipEvents> {
       void this.#say({ instance: instanceOf(member.id) }, false);
     }
     const known = this.#others.has(member.id);
+    if (!known && this.#others.size >= MAX_MEMBERS) return;
     this.#others.set(member.id, { member, silence: 0 });
     if (!known) this.emit('joined', member);
   }
@@ -183,7 +197,7 @@ export class Membership extends EventEmitter<MembershipEvents> {
 /** @throws BroadcastError `UNREADABLE` */
 function checkMember(content: unknown): Member {
   const { id, role, version, startedAt } = (content ?? {}) as Partial<Record<keyof Member, unknown>>;
-  const texts = [id, role, version].every((value) => typeof value === 'string');
+  const texts = [id, role, version].every((value) => typeof value === 'string' && value.length <= MAX_LENGTH);
   if (!texts || !Number.isFinite(startedAt)) throw new BroadcastError('UNREADABLE', 'it does not describe a member');
   return { id, role, version, startedAt } as Member;
 }

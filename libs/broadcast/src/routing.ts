@@ -19,10 +19,10 @@ export interface RoutingOptions {
 
 /**
  * Whether Socket.IO may have drawn it as a socket's id. Every socket is in a room of that name, which no instance
- * subscribes to: there are too many of them. A room that only looks like one costs a message to every instance.
+ * subscribes to: there are too many of them. Clients of Socket.IO 2 have their namespace in front (`/admin#…`). A room that only looks like one costs a message to every instance.
  */
 export function looksLikeSocketId(room: string): boolean {
-  return room.length === 20 && /^[\w-]{20}$/.test(room);
+  return (room.length === 20 || room.startsWith('/')) && /^(\/.*#)?[\w-]{20}$/.test(room);
 }
 
 /**

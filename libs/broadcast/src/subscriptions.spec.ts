@@ -69,6 +69,16 @@ describe('a subscription', () => {
     expect([asked(link), failed.mock.calls]).toEqual([[], []]);
   });
 
+  it('may be closed after everything was', async () => {
+    const wanted = subscriptions();
+    await wanted.attach(new ScriptedLink());
+    const [before, after] = [wanted.add('room:a', nothing), (wanted.close(), wanted.add('room:b', nothing))];
+    before.close();
+    after.close();
+    await pass(5_000);
+    expect(wanted.wanted).toBe(0);
+  });
+
   it('is asked for in batches of 250', async () => {
     const wanted = subscriptions();
     const link = new ScriptedLink();

@@ -171,7 +171,7 @@ export class Subscriptions {
     const at = entry.listeners.indexOf(listener);
     if (at < 0) return;
     entry.listeners = entry.listeners.toSpliced(at, 1);
-    if (entry.listeners.length > 0) return;
+    if (entry.listeners.length > 0 || this.#closed) return;
     // Nobody is told that it failed: nobody wants it any more.
     const closed = new BroadcastError('CLOSED', `the subscription to ${entry.channel} was closed`);
     for (const waiter of entry.waiting) waiter.settle(closed);

@@ -7,7 +7,7 @@ import type { Namespace } from 'socket.io';
 import { Adapter, type BroadcastOptions, type Room } from 'socket.io-adapter';
 import type { Bus } from '../bus.js';
 import { stamp, type Message } from '../envelope.js';
-import { BroadcastError } from '../errors.js';
+import { BroadcastError, toError } from '../errors.js';
 import type { Departure, Member } from '../membership.js';
 import { looksLikeSocketId, publishToRooms } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
@@ -38,6 +38,9 @@ export interface AdapterOptions {
   timeoutText?: (received: number, expected: number) => string;
 }
 
+/** Each server is one member of the bus: where several are given the same adapter, and where one is given another. */
+const hubs = new WeakMap<Bus, WeakMap<Namespace['server'], AdapterHub>>();
+
 type AdapterFactory = (nsp: Namespace) => BroadcastAdapter;
 
 /**
@@ -47,11 +50,11 @@ type AdapterFactory = (nsp: Namespace) => BroadcastAdapter;
  */
 export function createAdapter(bus: Bus, options: AdapterOptions = {}): AdapterFactory {
   const { role = 'server', heartbeatInterval: interval = 5_000, heartbeatTimeout: timeout = 10_000 } = options;
-  const hubs = new WeakMap<Namespace['server'], AdapterHub>();
+  const ofBus = hubs.get(bus) ?? new WeakMap<Namespace['server'], AdapterHub>();
+  hubs.set(bus, ofBus);
   return function (nsp: Namespace) {
-    // Each server is a member of its own, also where several are given the same adapter.
-    const hub = hubs.get(nsp.server) ?? new AdapterHub(bus, { role, version: VERSION, interval, timeout });
-    hubs.set(nsp.server, hub);
+    const hub = ofBus.get(nsp.server) ?? new AdapterHub(bus, { role, version: VERSION, interval, timeout });
+    ofBus.set(nsp.server, hub);
     return new BroadcastAdapter(nsp, hub, options);
   };
 }
@@ -99,7 +102,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     this.#timeoutText =
       options.timeoutText ??
       ((received, expected) => `timeout reached: only ${received} responses received out of ${expected}`);
-    this.#delivery = new Delivery(nsp, (cause) => this.#failed(cause));
+    this.#delivery = new Delivery(nsp, (cause) => this.#failed('writing to a socket', cause));
     const { requestsTimeout: timeout = 5_000, countTimeout = 500, strict = false } = options;
     const incomplete = (what: Incomplete) => this.emit('incomplete', what);
     this.#others = new Others(hub, { nsp: this.#nsp, timeout, strict, incomplete });
@@ -167,7 +170,8 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   }
 
   override serverCount(): Promise<number> {
-    return Promise.resolve(this.#hub.membership.size);
+    const { membership } = this.#hub;
+    return membership.isReady ? Promise.resolve(membership.size) : membership.ready.then(() => membership.size);
   }
 
   /** The Socket.IO servers on the bus, this one first. */
@@ -246,32 +250,19 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     ack: (response: unknown) => void,
   ): void {
     const timeout = opts.flags?.timeout ?? 0;
-    const members = this.#others.ids;
     const event = [...packet.data];
     clientCountCallback(this.askHere(event, opts, timeout, ack));
-    const owner = this.#others.onlyOwner(opts);
-    const asked = opts.flags?.local ? [] : owner ? [owner] : members;
-    // Socket.IO waits for a number of clients from each server that it knows of.
-    for (const member of members) if (!asked.includes(member)) clientCountCallback(0);
-    const arrived = new Map<string, number>();
-    void this.#acks
-      .ask<Acks | null>({
-        of: asked,
-        timeout,
-        send: (id) => this.#others.tell('sockets.ask', { ...addressOf(opts), id }, [timeout, ...event], owner),
-        part: (acks, from, last) => {
-          const { clients = 0, responses = [] } = acks ?? {};
-          arrived.set(from, (arrived.get(from) ?? 0) + responses.length);
-          for (const response of responses) ack(response);
-          if (last) clientCountCallback(clients);
-        },
-        left: (from) => clientCountCallback(arrived.get(from) ?? 0),
-      })
-      .then((outcome) => {
-        if (outcome.failure) this.dropped(outcome.failure);
-        // A silent one may only have slow clients, and who asked is told that time was up.
-        else this.#others.complain('emitWithAck', { ...outcome, silent: [] });
-      });
+    const askOthers = () => {
+      const members = this.#others.ids;
+      const owner = this.#others.onlyOwner(opts);
+      const asked = opts.flags?.local ? [] : owner ? [owner] : members;
+      // Socket.IO waits for a number of clients from each server that it knows of.
+      for (const member of members) if (!asked.includes(member)) clientCountCallback(0);
+      void this.#askClients(asked, owner, opts, event, timeout, clientCountCallback, ack);
+    };
+    // Later only where this server is too new to know the others: an emit after it must not come before it.
+    if (this.#hub.membership.isReady) askOthers();
+    else void this.#hub.membership.ready.then(askOthers);
   }
 
   // What sockets are made to do. Each may be awaited: then it has happened everywhere.
@@ -314,14 +305,17 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
 
   // What others ask for: HubMember and Here
 
-  deliver(message: Message, room: string | undefined, earlier: readonly string[]): boolean {
+  deliver(message: Message, room: string | undefined, served: Set<string> | undefined): boolean {
     const { header } = message;
     if (header.raw && header.origin === this.#hub.id) return false;
     const members = room === undefined ? this.sids : this.#membersOf(room);
     if (!members || members.size === 0) return false;
-    const skipped = [...(header.except ?? []), ...earlier].flatMap((name) => this.#membersOf(name) ?? []);
-    const addressed = [...members.keys()].filter((id) => !skipped.some((sockets) => sockets.has(id)));
+    const except = (header.except ?? []).flatMap((name) => this.#membersOf(name) ?? []);
+    const addressed = [...members.keys()].filter(
+      (id) => !served?.has(id) && !except.some((sockets) => sockets.has(id)),
+    );
     this.#delivery.write(message, room, addressed);
+    for (const id of addressed) served?.add(id);
     return true;
   }
 
@@ -342,7 +336,12 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   }
 
   hearEvent(event: unknown[]): void {
-    (this.nsp as unknown as { _onServerSideEmit(event: unknown[]): void })._onServerSideEmit(event);
+    try {
+      (this.nsp as unknown as { _onServerSideEmit(event: unknown[]): void })._onServerSideEmit(event);
+    } catch (thrown) {
+      // The application's own: the broker would have its other listeners run a second time.
+      this.#failed('a listener of a server-side event', toError(thrown));
+    }
   }
 
   askHere(event: unknown[], opts: BroadcastOptions, timeout: number, ack: (response: unknown) => void): number {
@@ -387,9 +386,36 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     if (error instanceof BroadcastError && !EXPECTED.has(error.code)) bus.report(error);
   }
 
-  #failed(cause: Error): void {
+  async #askClients(
+    members: readonly string[],
+    owner: string | undefined,
+    opts: BroadcastOptions,
+    event: readonly unknown[],
+    timeout: number,
+    clientCountCallback: (clients: number) => void,
+    ack: (response: unknown) => void,
+  ): Promise<void> {
+    const arrived = new Map<string, number>();
+    const outcome = await this.#acks.ask<Acks | null>({
+      of: members,
+      timeout,
+      send: (id) => this.#others.tell('sockets.ask', { ...addressOf(opts), id }, [timeout, ...event], owner),
+      part: (acks, from, last) => {
+        const { clients = 0, responses = [] } = acks ?? {};
+        arrived.set(from, (arrived.get(from) ?? 0) + responses.length);
+        for (const response of responses) ack(response);
+        if (last) clientCountCallback(clients);
+      },
+      left: (from) => clientCountCallback(arrived.get(from) ?? 0),
+    });
+    if (outcome.failure) this.dropped(outcome.failure);
+    // A silent one may only have slow clients, and who asked is told that time was up.
+    else this.#others.complain('emitWithAck', { ...outcome, silent: [] });
+  }
+
+  #failed(what: string, cause: Error): void {
     this.#hub.bus.counts.failed++;
-    this.#hub.bus.report(new BroadcastError('LISTENER_FAILED', `writing to a socket: ${cause.message}`, { cause }));
+    this.#hub.bus.report(new BroadcastError('LISTENER_FAILED', `${what}: ${cause.message}`, { cause }));
   }
 
   /** An adapter that is replaced on a live server hands over its sockets and their rooms. */

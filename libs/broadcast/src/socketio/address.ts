@@ -27,7 +27,7 @@ export function withNumbers(opts: BroadcastOptions): BroadcastOptions {
 
 /** The number that a room's name may stand for. */
 export function numberOf(room: string): Room | undefined {
-  return /^(0|[1-9]\d{0,14})$/.test(room) ? (Number(room) as unknown as Room) : undefined;
+  return String(Number(room)) === room ? (Number(room) as unknown as Room) : undefined;
 }
 
 function bothWays(rooms: Set<Room>): Set<Room> {

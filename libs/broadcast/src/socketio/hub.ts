@@ -11,6 +11,7 @@ import { looksLikeSocketId } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
 import { isQuestion, KINDS } from './answers.js';
 import { Owners } from './owners.js';
+import { Served } from './served.js';
 
 /** What the hub asks of a namespace's adapter. */
 export interface HubMember {
@@ -18,10 +19,10 @@ export interface HubMember {
   /** Ids of the sockets here. */
   readonly sids: ReadonlyMap<string, unknown>;
   /**
-   * Writes a message to this instance's sockets: those in `room`, or all of them, but not to those in `earlier` rooms,
-   * whose copies have been here. Returns whether there are any.
+   * Writes a message to this instance's sockets: those in `room`, or all of them, but not to those that it has been
+   * `served` to, to whom it adds. Returns whether there are any.
    */
-  deliver(message: Message, room: string | undefined, earlier: readonly string[]): boolean;
+  deliver(message: Message, room: string | undefined, served: Set<string> | undefined): boolean;
   /** Does what another server asks for. */
   hear(message: Message): void;
   /** Hears another server's answer. */
@@ -37,6 +38,7 @@ export class AdapterHub {
   readonly #members = new Map<string, Set<HubMember>>();
   readonly #rooms = new Map<string, { holders: number; subscription: Subscription }>();
   readonly #seen = new RecentIds();
+  readonly #served = new Served();
   /** The ways to stop listening to the bus: it is let go of with the last member. */
   #stops: (() => void)[] = [];
 
@@ -134,9 +136,14 @@ export class AdapterHub {
 
   /** A message to many rooms at once, to sockets by their ids, or to a whole namespace. */
   #emit(message: Message): void {
-    const { rooms, seek } = message.header;
+    const { rooms, seek, raw, origin } = message.header;
+    if (raw && origin === this.id) return;
     if (!rooms) return this.#deliver(message, undefined);
-    for (const room of rooms) this.#deliver(message, room);
+    const members = [...this.#of(message)];
+    for (const room of rooms) {
+      const here = this.#rooms.has(room) || members.some(({ sids }) => sids.has(room));
+      if (here) this.#deliver(message, room);
+    }
     if (seek) this.#tellOwned(message, rooms);
   }
 
@@ -147,14 +154,14 @@ export class AdapterHub {
     const { redelivers } = this.bus.transport.features;
     const once = redelivers || (room !== undefined && (!raw || rooms.length > 1 || looksLikeSocketId(room)));
     if (once && this.#hasSeen(message, room)) return;
-    // A socket in several of the rooms gets the copy of the first that has come here: while a join is still on its way
-    // to the broker, the socket is in the room already, and the room's copy does not come.
-    const before = room === undefined ? 0 : rooms.indexOf(room);
-    const earlier = before > 0 ? rooms.slice(0, before).filter((name) => this.#hasSeen(message, name)) : [];
+    // A socket in several of the rooms gets the copy that comes first, wherever it is when the others come.
+    const name = rooms.length > 1 ? keyOf(message) : undefined;
+    const served = name === undefined ? undefined : this.#served.of(name);
     let reached = false;
-    for (const member of this.#of(message)) reached = member.deliver(message, room, earlier) || reached;
+    for (const member of this.#of(message)) reached = member.deliver(message, room, served) || reached;
     const key = once && reached ? keyOf(message, room) : undefined;
     if (key !== undefined) this.#seen.add(key);
+    if (name !== undefined && room === rooms.at(-1)) this.#served.done(name);
   }
 
   #hasSeen(message: Message, room: string | undefined): boolean {

@@ -90,6 +90,7 @@ export class Others {
 
   /** Resolves when all of them, or one, have done what they were told before. Never rejects. */
   async settled(request: string, member?: string): Promise<void> {
+    await this.#hub.membership.ready;
     const outcome = await this.questions.ask<null>({
       of: member === undefined ? this.ids : [member],
       timeout: this.#options.timeout,
