@@ -109,8 +109,10 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
     });
   }
 
+  /** Nest 11 has no such way to its hooks for tracing: there they are not called. */
   #run(context: BroadcastContext, work: (end: () => void) => Promise<void>): void {
-    const running: unknown = this.runWithProcessingHooks(context, work);
+    const hooked = 'runWithProcessingHooks' in this;
+    const running: unknown = hooked ? this.runWithProcessingHooks(context, work) : work(() => undefined);
     Promise.resolve(running).catch((error: unknown) => void this.logger.error(toError(error)));
   }
 
