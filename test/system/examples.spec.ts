@@ -7,7 +7,7 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { io, type Socket } from 'socket.io-client';
 import { endAll, runNode } from './processes.js';
@@ -16,6 +16,13 @@ const root = join(__dirname, '..', '..');
 const folder = mkdtempSync(join(realpathSync(tmpdir()), 'roomcast-examples-'));
 const socketio = join(folder, 'examples', 'socketio');
 const nest = join(folder, 'examples', 'nest');
+/** The same, with the oldest versions that the package takes. */
+const oldSocketio = join(folder, 'oldest', 'socketio');
+const oldNest = join(folder, 'oldest', 'nest');
+const OLDEST: Record<string, Record<string, string>> = {
+  [oldSocketio]: { 'socket.io': '4.7.0', 'socket.io-client': '4.7.0', ioredis: '5.4.0' },
+  [oldNest]: { '@nestjs/': '11.0.0', 'socket.io': '4.8.1', ioredis: '5.4.0' },
+};
 const clients: Socket[] = [];
 
 const redis = { REDIS_URL: process.env['TEST_REDIS_URL'] };
@@ -25,15 +32,20 @@ const onRabbitmq = { RABBITMQ_URL: process.env['TEST_RABBITMQ_URL'], BROADCAST_T
 beforeAll(async () => {
   mkdirSync(join(folder, 'dist'));
   await npm(root, 'run', 'package', '--', join(folder, 'dist'));
-  for (const project of [socketio, nest]) {
-    cpSync(join(root, project.slice(folder.length + 1)), project, {
+  for (const project of [socketio, nest, oldSocketio, oldNest]) {
+    cpSync(join(root, 'examples', basename(project)), project, {
       recursive: true,
       filter: (file) => !/node_modules|\bdist\b|package-lock/.test(file.slice(root.length)),
     });
-    pin(join(project, 'package.json'));
+    pin(join(project, 'package.json'), OLDEST[project]);
   }
-  await Promise.all([socketio, nest].map((project) => npm(project, 'install', ...QUIETLY)));
-  await npm(nest, 'run', 'build');
+  for (const pair of [
+    [socketio, nest],
+    [oldSocketio, oldNest],
+  ]) {
+    await Promise.all(pair.map((project) => npm(project, 'install', ...QUIETLY)));
+  }
+  await Promise.all([nest, oldNest].map((project) => npm(project, 'run', 'build')));
 }, 240_000);
 
 afterEach(() => {
@@ -49,6 +61,8 @@ describe.each([
   ['Nest before', [join(nest, 'dist', 'before.js')], redis],
   ['Nest after, over Redis', [join(nest, 'dist', 'after.js')], onRedis],
   ['Nest after, over RabbitMQ', [join(nest, 'dist', 'after.js')], onRabbitmq],
+  ['Socket.IO after, with the oldest versions', [join(oldSocketio, 'after.mjs')], onRedis],
+  ['Nest after, with the oldest versions', [join(oldNest, 'dist', 'after.js')], onRedis],
 ])('the example of %s', (_name, program, environment) => {
   it('carries what is said to one server to the other, once', async () => {
     const [here, there] = await pair(program, environment);
@@ -112,13 +126,14 @@ async function serve(program: string[], environment: NodeJS.ProcessEnv) {
   return { client, heard, losses, output: () => server.output() };
 }
 
-/** The versions of this repository, so that a run today is a run tomorrow. */
-function pin(file: string): void {
+/** The versions of this repository, or older ones (of a whole scope too), so that a run today is a run tomorrow. */
+function pin(file: string, older: Record<string, string> = {}): void {
   const project = JSON.parse(readFileSync(file, 'utf8')) as Record<string, Record<string, string>>;
   for (const kind of ['dependencies', 'devDependencies']) {
     for (const name of Object.keys(project[kind] ?? {}).filter((name) => !name.startsWith('@roomcast/'))) {
       const path = join(root, 'node_modules', name, 'package.json');
-      project[kind]![name] = (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+      const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version: string };
+      project[kind]![name] = older[name] ?? older[name.replace(/[^/]+$/, '')] ?? version;
     }
   }
   writeFileSync(file, JSON.stringify(project));
