@@ -8,7 +8,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { ServerOptions } from 'socket.io';
 import { transports } from '../transports.js';
-import { acquainted, eventsOf, settle, Stage, type Instance, type Visitor } from './stage.js';
+import { acquainted, done, eventsOf, settle, Stage, type Instance, type Visitor } from './stage.js';
 
 const UNHURRIED: AdapterOptions = { heartbeatInterval: 60_000, heartbeatTimeout: 120_000, requestsTimeout: 60_000 };
 const MINUTE = 60_000;
@@ -53,7 +53,7 @@ describe.each(transports)('an adapter over %s', (_name, prepare) => {
       const [one, two, there] = visitors;
       await acquainted([a, b]);
       await until('the rooms are heard', () => ['r', 's', '7'].every((room) => a.adapter.isHeard(room)));
-      await Promise.resolve(two.socket.join('later'));
+      await done(two.socket.join('later'));
       for (const { server } of [a, b]) {
         server.emit('all');
         server.to('r').emit('r');
@@ -177,7 +177,7 @@ describe.each(transports)('an adapter over %s', (_name, prepare) => {
       const askingClients = b.server.timeout(MINUTE).emitWithAck('ask');
       const asking = [
         a.server.serverSideEmitWithAck('ask').catch(() => undefined),
-        Promise.resolve(a.server.socketsJoin('t')),
+        done(a.server.socketsJoin('t')),
         a.adapter.allRooms(),
       ];
       await until('b is asked', () => a.adapter.requests.size === 1);
@@ -208,7 +208,7 @@ describe.each(transports)('an adapter over %s', (_name, prepare) => {
       await acquainted([a, b]);
       const visitors = [await stage.visit(a), await stage.visit(a, '/x')];
       for (const { socket } of visitors) await socket.join('r');
-      await Promise.resolve(visitors[1]!.socket.join('x'));
+      await done(visitors[1]!.socket.join('x'));
       const { wanted } = a.bus;
       (a.server.of('/x').adapter as BroadcastAdapter).close();
       expect(a.bus.wanted).toBe(wanted - 1);

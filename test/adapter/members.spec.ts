@@ -16,7 +16,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Server } from 'socket.io';
 import { networks, transports } from '../transports.js';
-import { acquainted, eventsOf, settle, Stage, type Instance, type InstanceOptions } from './stage.js';
+import { acquainted, done, eventsOf, settle, Stage, type Instance, type InstanceOptions } from './stage.js';
 
 /** Nothing ends in time because of one of these: what ends has another reason. */
 const UNHURRIED: AdapterOptions = { heartbeatInterval: 60_000, heartbeatTimeout: 120_000, requestsTimeout: 60_000 };
@@ -285,7 +285,7 @@ describe.each(networks)('servers over %s, one of which is frozen', (_name, prepa
         .timeout(500)
         .emitWithAck('ask')
         .catch((error: Error & { responses: unknown[] }) => error),
-      Promise.resolve(a.server.socketsJoin('r')),
+      done(a.server.socketsJoin('r')),
     ]);
     expect(sockets).toEqual(here.sort());
     expect(servers).toMatchObject({ message: expect.stringMatching('timeout reached'), responses: ['b'] });

@@ -23,7 +23,16 @@ import { openGate, type Gate } from '../brokers/gate.js';
 import { startRabbitmq } from '../brokers/rabbitmq.js';
 import { startRedis } from '../brokers/redis.js';
 import { networks } from '../transports.js';
-import { acquainted, eventsOf, settle, Stage, type Instance, type InstanceOptions, type Visitor } from './stage.js';
+import {
+  acquainted,
+  done,
+  eventsOf,
+  settle,
+  Stage,
+  type Instance,
+  type InstanceOptions,
+  type Visitor,
+} from './stage.js';
 
 /** No question ends in time because its time is up, and nobody is forgotten. */
 const UNHURRIED: AdapterOptions = { heartbeatInterval: 60_000, heartbeatTimeout: 120_000, requestsTimeout: 60_000 };
@@ -80,7 +89,7 @@ async function servesItsOwn(a: Instance, visitor: Visitor, leaving: Visitor): Pr
   const { id } = socket;
   a.server.emit('to all');
   expect(packets.splice(0)).toEqual(['2["to all"]']);
-  const joining = Promise.resolve(socket.join('local'));
+  const joining = done(socket.join('local'));
   a.server.to('local').emit('to a room');
   a.server.to(id).emit('to one');
   a.server.to(['local', id]).except('none').emit('to both');
@@ -102,7 +111,7 @@ async function servesItsOwn(a: Instance, visitor: Visitor, leaving: Visitor): Pr
 
 /** Asks everything that can be asked, and expects what there is on this instance. Ends because nothing can be sent. */
 async function answersAlone(a: Instance, { socket }: Visitor): Promise<void> {
-  await Promise.resolve(socket.join('alone'));
+  const joining = done(socket.join('alone'));
   const [sockets, count, rooms, stats, servers, acks] = await Promise.all([
     a.server.fetchSockets(),
     a.adapter.countSockets('alone'),
@@ -114,7 +123,7 @@ async function answersAlone(a: Instance, { socket }: Visitor): Promise<void> {
       .timeout(300)
       .emitWithAck('ask')
       .catch((error: Error) => error.message),
-    Promise.resolve(a.server.in('alone').socketsJoin('too')),
+    done(a.server.in('alone').socketsJoin('too')),
   ]);
   expect(sockets.map(({ id }) => id)).toEqual([socket.id]);
   expect(count).toBe(1);
@@ -122,6 +131,7 @@ async function answersAlone(a: Instance, { socket }: Visitor): Promise<void> {
   expect(stats.get('alone')).toBe(1);
   expect(['UNAVAILABLE', 'UNCERTAIN']).toContain(servers);
   expect(acks).toBe('operation has timed out');
+  await joining;
 }
 
 /** Everything that goes through the broker, in both directions. */
@@ -139,7 +149,7 @@ async function works(instances: [Instance, Instance], visitors: [Visitor, Visito
   ] as const) {
     from.server.emit('to all');
     from.server.to(to.socket.id).emit('to one');
-    await Promise.resolve(from.server.in(to.socket.id).socketsJoin('after'));
+    await done(from.server.in(to.socket.id).socketsJoin('after'));
     to.client.once('ask', (answer: (value: string) => void) => answer('yes'));
     expect(await from.server.to(to.socket.id).timeout(MINUTE).emitWithAck('ask')).toEqual(['yes']);
     expect((await from.server.fetchSockets()).map(({ id }) => id).sort()).toEqual(
@@ -173,7 +183,7 @@ describe.each(networks)('a server whose way to %s is cut', (name, prepare, gated
     const { transport, gate } = await gated(stage.prefix);
     stage.after(() => gate.close());
     const adapter = { ...UNHURRIED, ...options.adapter };
-    const a = await stage.instance({ transport, ...options, adapter, bus: { callTimeout: 1_000, ...options.bus } });
+    const a = await stage.instance({ transport, ...options, adapter, bus: { callTimeout: 600, ...options.bus } });
     const b = await stage.instance({ adapter });
     const instances: [Instance, Instance] = [a, b];
     await acquainted(instances);
@@ -367,19 +377,19 @@ describe.each([
   afterAll(() => broker.stop());
 
   it.each([
-    ['killed', () => broker.kill(), () => broker.start()],
-    ['stopped in its tracks', () => broker.freeze(), () => broker.thaw()],
+    ['killed', async () => broker.kill(), async () => broker.start()],
+    ['stopped in its tracks', async () => broker.freeze(), async () => broker.thaw()],
   ])(
     'go on while it is %s, and together afterwards',
     async (_what, end, begin) => {
       // Longer than it takes to notice that the link is deaf: until then, silence is that of the others.
       const adapter = { ...UNHURRIED, heartbeatInterval: 500, heartbeatTimeout: 2_000 };
-      const options = { adapter, bus: { callTimeout: 1_000 } };
+      const options = { adapter, bus: { callTimeout: 600 } };
       const instances: [Instance, Instance] = [await stage.instance(options), await stage.instance(options)];
       await acquainted(instances);
       const visitors = await stage.visits(instances);
       const leaving = await stage.visits(instances);
-      await Promise.resolve(end());
+      await end();
       for (const [i, instance] of instances.entries()) await servesItsOwn(instance, visitors[i]!, leaving[i]!);
       await until('the outage is noticed', () => instances.every(({ bus }) => bus.state === 'down'));
       for (const [i, instance] of instances.entries()) await answersAlone(instance, visitors[i]!);
@@ -388,7 +398,7 @@ describe.each([
       instances[0].server.emit('too late');
       await until('it is dropped', () => instances[0].bus.counts.dropped > 0);
       for (const { heard } of visitors) heard.splice(0);
-      await Promise.resolve(begin());
+      await begin();
       await Promise.all(instances.map(({ bus }) => bus.ready(60_000)));
       expect(await Promise.all(instances.map(({ adapter }) => adapter.serverCount()))).toEqual([2, 2]);
       await works(instances, visitors, ['during']);

@@ -74,8 +74,8 @@ interface SocketInside {
 
 interface NamespaceInside {
   readonly sockets: ReadonlyMap<string, SocketInside>;
-  /** Those whose middlewares have not let them in yet. */
-  readonly _preConnectSockets: ReadonlyMap<string, SocketInside>;
+  /** Those whose middlewares have not let them in yet. Not every version of Socket.IO has it. */
+  readonly _preConnectSockets?: ReadonlyMap<string, SocketInside>;
 }
 
 export class BroadcastAdapter extends Adapter implements HubMember, Here {
@@ -423,7 +423,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     if (!before) return;
     for (const [id, rooms] of before.sids) void this.addAll(id, rooms);
     const { sockets, _preConnectSockets: entering } = this.nsp as unknown as NamespaceInside;
-    for (const socket of [...sockets.values(), ...entering.values()]) socket.adapter = this;
+    for (const socket of [...sockets.values(), ...(entering?.values() ?? [])]) socket.adapter = this;
     Promise.resolve(before.close()).catch((error: unknown) => this.dropped(error));
   }
 
