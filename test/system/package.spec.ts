@@ -3,27 +3,12 @@
  * and the README's examples run as they stand there.
  */
 import { until } from '@app/broadcast/testing';
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
-import { freePort } from '../brokers/broker-process.js';
-import { Client, endAll, runNode, type Running } from './processes.js';
+import { endAll, runNode } from './processes.js';
+import { ended, install, pack, packages, projectsFolder, root, serve, versionOf, type Served } from './projects.js';
 
-const root = join(__dirname, '..', '..');
-const packages = join(root, 'node_modules');
 const readme = readFileSync(join(root, 'libs', 'broadcast', 'README.md'), 'utf8');
 const [socketio, announcement, suite] = examples('js');
 const [inCommonjs] = examples('cjs');
@@ -39,20 +24,21 @@ const forNest = [
   ...besideNest!,
 ];
 
-const folder = mkdtempSync(join(realpathSync(tmpdir()), 'roomcast-package-'));
+const folder = projectsFolder('package');
 const bare = join(folder, 'bare');
 const services = [
-  { name: 'Socket.IO as ES modules', type: 'module', install: forSocketio, source: socketio, file: 'service.js' },
-  { name: 'Socket.IO in CommonJS', type: 'commonjs', install: forSocketio, source: inCommonjs, file: 'service.js' },
-  { name: 'Nest as ES modules', type: 'module', install: forNest, source: nest, file: 'service.ts' },
-  { name: 'Nest in CommonJS', type: 'commonjs', install: forNest, source: nest, file: 'service.ts' },
+  { name: 'Socket.IO as ES modules', type: 'module', names: forSocketio!, source: socketio, file: 'service.js' },
+  { name: 'Socket.IO in CommonJS', type: 'commonjs', names: forSocketio!, source: inCommonjs, file: 'service.js' },
+  { name: 'Nest as ES modules', type: 'module', names: forNest, source: nest, file: 'service.ts' },
+  { name: 'Nest in CommonJS', type: 'commonjs', names: forNest, source: nest, file: 'service.ts' },
 ].map((service) => ({ ...service, project: join(folder, service.name.replaceAll(' ', '-')) }));
+let tarball: string;
 
 beforeAll(async () => {
-  await npm(root, 'run', 'package', '--', folder);
+  tarball = await pack(folder);
   await create(bare, 'module');
   for (const pair of [services.slice(0, 2), services.slice(2)]) {
-    await Promise.all(pair.map(({ project, type, install }) => create(project, type, install)));
+    await Promise.all(pair.map(({ project, type, names }) => create(project, type, names)));
   }
 }, 240_000);
 
@@ -83,9 +69,9 @@ describe('the package', () => {
 
   it('brings nothing of Nest and no broker library along', () => {
     expect(readdirSync(join(bare, 'node_modules'))).not.toContain('ioredis');
-    for (const { project, install } of services) {
+    for (const { project, names } of services) {
       const nested = existsSync(join(project, 'node_modules', '@nestjs'));
-      expect([project, nested]).toEqual([project, install === forNest]);
+      expect([project, nested]).toEqual([project, names === forNest]);
     }
   });
 
@@ -149,38 +135,34 @@ describe('the package', () => {
 
 describe.each(services)('the example for $name', ({ project, source, file }) => {
   const environment = { REDIS_URL: process.env['TEST_REDIS_URL'] };
-  const clients: Client[] = [];
-  const instances: Running[] = [];
+  let served: [Served, Served, ...Served[]];
   let room: string;
 
   beforeAll(async () => {
     writeFileSync(join(project, file), source!);
     if (file.endsWith('.ts'))
       await compile(project, [file], { experimentalDecorators: true, emitDecoratorMetadata: true });
-    for (const port of [await freePort(), await freePort()]) {
-      instances.push(runNode([join(project, 'service.js')], { ...environment, PORT: String(port) }));
-      clients.push(new Client(`http://127.0.0.1:${port}`, undefined, { reconnectionDelay: 100 }));
-    }
+    served = await serve([join(project, 'service.js')], environment);
     room = `p${randomBytes(4).toString('hex')}`;
-    await Promise.all(clients.map((client) => client.ask('join', room)));
+    await Promise.all(served.map(({ client }) => client.ask('join', room)));
   }, 60_000);
-  afterAll(() => Promise.all(instances.map((instance) => instance.end('SIGTERM'))));
+  afterAll(() => Promise.all(served.map((instance) => instance.end('SIGTERM'))));
 
   it('is one service in two processes', async () => {
-    const [ann, bob] = clients as [Client, Client];
-    ann.socket.emit('say', { room, text: 'from one' });
-    await until('both hear ann', () => clients.every(({ chats }) => chats.length === 1));
-    bob.socket.emit('say', { room, text: 'from the other' });
-    await until('both hear bob', () => clients.every(({ chats }) => chats.length === 2));
-    for (const { chats } of clients) expect(chats).toEqual(['from one', 'from the other']);
-    for (const instance of instances) expect(instance.output()).not.toMatch(/warning|error/i);
+    const [ann, bob] = served;
+    ann.client.socket.emit('say', { room, text: 'from one' });
+    await until('both hear ann', () => served.every(({ client }) => client.chats.length === 1));
+    bob.client.socket.emit('say', { room, text: 'from the other' });
+    await until('both hear bob', () => served.every(({ client }) => client.chats.length === 2));
+    for (const { client } of served) expect(client.chats).toEqual(['from one', 'from the other']);
+    for (const { output } of served) expect(output()).not.toMatch(/warning|error/i);
   });
 
   if (source === socketio) {
     it('hears a process without sockets', async () => {
-      await Promise.all(clients.map((client) => client.ask('join', '123')));
+      await Promise.all(served.map(({ client }) => client.ask('join', '123')));
       expect(await run(project, 'announce.js', announcement!, environment)).toEqual({ code: 0, output: '' });
-      await until('both hear it', () => clients.every(({ chats }) => chats.at(-1) === 'Back at noon'));
+      await until('both hear it', () => served.every(({ client }) => client.chats.at(-1) === 'Back at noon'));
     });
   }
 });
@@ -199,17 +181,7 @@ function installs(): string[][] {
 async function create(project: string, type: string, names: readonly string[] = []): Promise<void> {
   mkdirSync(project);
   writeFileSync(join(project, 'package.json'), JSON.stringify({ private: true, type }));
-  const tarball = readdirSync(folder).find((file) => file.endsWith('.tgz'))!;
-  const others = names.map((name) => `${name}@${versionOf(name)}`);
-  await npm(project, 'install', '--prefer-offline', '--no-audit', '--no-fund', join(folder, tarball), ...others);
-}
-
-function versionOf(name: string): string {
-  return (JSON.parse(readFileSync(join(packages, name, 'package.json'), 'utf8')) as { version: string }).version;
-}
-
-async function npm(cwd: string, ...args: string[]): Promise<void> {
-  await promisify(execFile)('npm', args, { cwd });
+  await install(project, tarball, ...names.map((name) => `${name}@${versionOf(name)}`));
 }
 
 /** Compiles with this repository's compiler, as users do. */
@@ -228,10 +200,4 @@ async function compile(project: string, files: readonly string[], options: objec
 async function run(project: string, file: string, source: string, environment = {}) {
   writeFileSync(join(project, file), source);
   return ended(runNode([join(project, file)], environment));
-}
-
-/** Waits for the end of what it prints too. */
-async function ended({ child, output }: Running): Promise<{ code: number | null; output: string }> {
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, output: output().trim() };
 }

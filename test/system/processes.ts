@@ -104,8 +104,8 @@ export class Client {
     this.socket.onAny((event: string, data: unknown, meta: Heard['meta']) => this.heard.push({ event, data, meta }));
   }
 
-  ask(request: string, ...args: unknown[]): Promise<Answer> {
-    return this.socket.timeout(15_000).emitWithAck(request, ...args) as Promise<Answer>;
+  ask<T = Answer>(request: string, ...args: unknown[]): Promise<T> {
+    return this.socket.timeout(15_000).emitWithAck(request, ...args) as Promise<T>;
   }
 
   async join(room: string): Promise<this> {
@@ -120,7 +120,12 @@ export class Client {
 
   /** The content of the chat messages heard so far, in order. */
   get chats(): unknown[] {
-    return this.heard.filter(({ event }) => event === 'chat').map(({ data }) => data);
+    return this.dataOf('chat');
+  }
+
+  /** The content of what was heard of an event so far, in order. */
+  dataOf(name: string): unknown[] {
+    return this.heard.filter(({ event }) => event === name).map(({ data }) => data);
   }
 
   close(): void {
