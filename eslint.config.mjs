@@ -24,7 +24,7 @@ const socketio = String.raw`(socket|engine)\.io(-[^/]+)?(/.+)?`;
 const nest = '@nestjs/.+|rxjs(/.+)?|reflect-metadata';
 
 export default defineConfig(
-  globalIgnores(['dist/', 'coverage/', 'bench/results/']),
+  globalIgnores(['**/dist/', 'coverage/', 'bench/results/']),
 
   {
     // What @eslint/js calls recommended.

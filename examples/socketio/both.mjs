@@ -18,15 +18,20 @@ const server = createServer();
 const io = new Server(server, { adapter: createRedisAdapter(pubClient, subClient) });
 rooms(io);
 
-const change = () => {
+function change() {
   io.adapter(createAdapter(bus));
   console.log('changed');
-};
-io.on('change adapter', change);
+}
+// Said by another server: it is answered by the adapter that it has asked with.
+io.on('change adapter', (heard) => {
+  heard();
+  change();
+});
 io.on('connection', (socket) => {
-  socket.on('change', () => {
-    io.serverSideEmit('change adapter');
+  socket.on('change', async (changed) => {
+    await io.serverSideEmitWithAck('change adapter');
     change();
+    changed();
   });
 });
 server.listen(process.env.PORT ?? 3000, () => console.log(`listens on ${server.address().port}`));

@@ -1,144 +1,243 @@
 /*
- * The examples as a reader runs them: installed with the packed library, two servers each, before and after; and the
- * one that changes from the old adapter to ours while it runs.
+ * The examples as their READMEs have them run: installed beside the packed library, two servers each, before and
+ * after; the one that changes its adapter meanwhile; the same with the oldest versions that the library works with; and
+ * docs/migrating.md, which shows in what they differ.
  */
 import { until } from '@app/broadcast/testing';
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
-import { promisify } from 'node:util';
-import { io, type Socket } from 'socket.io-client';
-import { endAll, runNode } from './processes.js';
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { endAll, runNode, type Client } from './processes.js';
+import {
+  ended,
+  install,
+  npm,
+  oldestOf,
+  pack,
+  packages,
+  projectsFolder,
+  root,
+  serve,
+  versionOf,
+  type Served,
+} from './projects.js';
 
-const root = join(__dirname, '..', '..');
-const folder = mkdtempSync(join(realpathSync(tmpdir()), 'roomcast-examples-'));
-const socketio = join(folder, 'examples', 'socketio');
-const nest = join(folder, 'examples', 'nest');
-/** The same, with the oldest versions that the package takes. */
-const oldSocketio = join(folder, 'oldest', 'socketio');
-const oldNest = join(folder, 'oldest', 'nest');
-const OLDEST: Record<string, Record<string, string>> = {
-  [oldSocketio]: { 'socket.io': '4.7.0', 'socket.io-client': '4.7.0', ioredis: '5.4.0' },
-  [oldNest]: { '@nestjs/': '11.0.0', 'socket.io': '4.8.1', ioredis: '5.4.0' },
-};
-const clients: Socket[] = [];
+interface Manifest {
+  scripts: Record<string, string>;
+  dependencies: Record<string, string>;
+  devDependencies?: Record<string, string>;
+}
+
+const folder = projectsFolder('examples');
+const socketio = 'examples/socketio';
+const nest = 'examples/nest';
+const oldSocketio = 'oldest/socketio';
+const oldNest = 'oldest/nest';
 
 const redis = { REDIS_URL: process.env['TEST_REDIS_URL'] };
 const onRedis = { ...redis, BROADCAST_TRANSPORT: 'redis' };
 const onRabbitmq = { RABBITMQ_URL: process.env['TEST_RABBITMQ_URL'], BROADCAST_TRANSPORT: 'rabbitmq' };
 
-beforeAll(async () => {
-  mkdirSync(join(folder, 'dist'));
-  await npm(root, 'run', 'package', '--', join(folder, 'dist'));
-  for (const project of [socketio, nest, oldSocketio, oldNest]) {
-    cpSync(join(root, 'examples', basename(project)), project, {
-      recursive: true,
-      filter: (file) => !/node_modules|\bdist\b|package-lock/.test(file.slice(root.length)),
-    });
-    pin(join(project, 'package.json'), OLDEST[project]);
+/** Nest's microservices, which the examples do without. */
+const MESSAGES = `
+import { Controller, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
+import * as broadcast from '@roomcast/broadcast/nest';
+import { lastValueFrom } from 'rxjs';
+
+@Controller()
+class Orders {
+  @broadcast.OnBroadcast('order.*')
+  onOrder(@Ctx() context: broadcast.BroadcastContext) {
+    console.log(context.getSubject());
   }
+
+  @MessagePattern('order.total', broadcast.BROADCAST_TRANSPORT)
+  total(@Payload() price: number) {
+    return price * 2;
+  }
+}
+
+@Module({
+  imports: [broadcast.BroadcastModule.forRoot({ transport: broadcast.memory() })],
+  controllers: [Orders],
+})
+class AppModule {}
+
+const app = await NestFactory.create(AppModule, { logger: ['error'] });
+app.connectMicroservice({ strategy: new broadcast.BroadcastServer(app.get(broadcast.Bus)) });
+await app.startAllMicroservices();
+const client = app.get(broadcast.BroadcastClient);
+client.emit('order.created', {});
+console.log(await lastValueFrom(client.send('order.total', 21)));
+await app.close();
+`;
+
+beforeAll(async () => {
+  for (const name of ['dist', 'node_modules']) mkdirSync(join(folder, name));
+  await pack(join(folder, 'dist'));
+  // What client.mjs needs is the repository's; the servers get what their package.json says, and nothing else.
+  symlinkSync(join(packages, 'socket.io-client'), join(folder, 'node_modules', 'socket.io-client'));
+  const isSource = (file: string) => !/node_modules|\bdist\b/.test(file.slice(root.length));
+  for (const name of ['examples', 'oldest']) {
+    cpSync(join(root, 'examples'), join(folder, name), { recursive: true, filter: isSource });
+  }
+  writeFileSync(join(folder, oldNest, 'src', 'messages.ts'), MESSAGES);
   for (const pair of [
     [socketio, nest],
     [oldSocketio, oldNest],
   ]) {
-    await Promise.all(pair.map((project) => npm(project, 'install', ...QUIETLY)));
+    pair.forEach(pin);
+    await Promise.all(pair.map((project) => install(join(folder, project))));
   }
-  await Promise.all([nest, oldNest].map((project) => npm(project, 'run', 'build')));
+  await Promise.all([nest, oldNest].map((project) => npm(join(folder, project), 'run', 'build')));
 }, 240_000);
 
-afterEach(() => {
-  for (const client of clients.splice(0)) client.disconnect();
-  endAll();
-});
+afterEach(endAll);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe.each([
-  ['Socket.IO before', [join(socketio, 'before.mjs')], redis],
-  ['Socket.IO after, over Redis', [join(socketio, 'after.mjs')], onRedis],
-  ['Socket.IO after, over RabbitMQ', [join(socketio, 'after.mjs')], onRabbitmq],
-  ['Nest before', [join(nest, 'dist', 'before.js')], redis],
-  ['Nest after, over Redis', [join(nest, 'dist', 'after.js')], onRedis],
-  ['Nest after, over RabbitMQ', [join(nest, 'dist', 'after.js')], onRabbitmq],
-  ['Socket.IO after, with the oldest versions', [join(oldSocketio, 'after.mjs')], onRedis],
-  ['Nest after, with the oldest versions', [join(oldNest, 'dist', 'after.js')], onRedis],
-])('the example of %s', (_name, program, environment) => {
-  it('carries what is said to one server to the other, once', async () => {
-    const [here, there] = await pair(program, environment);
-    await Promise.all([here, there].map(({ client }) => client.timeout(5_000).emitWithAck('join', 'lobby')));
-    there.client.emit('say', { room: 'lobby', text: 'Hello!' });
-    await until('both hear it', () => here.heard.length > 0 && there.heard.length > 0);
-    here.client.emit('say', { room: 'lobby', text: 'And back' });
-    await until('both hear that', () => here.heard.length > 1 && there.heard.length > 1);
-    expect([here.heard, there.heard]).toEqual([
-      ['Hello!', 'And back'],
-      ['Hello!', 'And back'],
-    ]);
-  }, 60_000);
+it.each([
+  [socketio, 'before', 'Redis', redis],
+  [socketio, 'after', 'Redis', onRedis],
+  [socketio, 'after', 'RabbitMQ', onRabbitmq],
+  [nest, 'before', 'Redis', redis],
+  [nest, 'after', 'Redis', onRedis],
+  [nest, 'after', 'RabbitMQ', onRabbitmq],
+  [oldSocketio, 'after', 'Redis', onRedis],
+  [oldNest, 'after', 'Redis', onRedis],
+])('%s is one service in two processes: %s, over %s', async (project, script, _broker, environment) => {
+  const servers = await start(project, script, environment);
+  const clients = servers.map(({ client }) => client);
+  await enter(clients);
+  await talk(clients);
+  const { code, output } = await runClient(servers);
+  expect([code, output]).toEqual([0, expect.stringMatching(/^heard: Hello!\nin the room: \S{20}, \S{20}$/)]);
+  for (const { output } of servers) expect(output()).not.toMatch(/warning|error/i);
 });
 
-describe('the example of both', () => {
-  it('changes from the old adapter to ours while it runs: rooms stay, nobody is disconnected, one copy each', async () => {
-    const [here, there] = await pair([join(socketio, 'both.mjs')], { ...onRabbitmq, ...redis });
-    await Promise.all([here, there].map(({ client }) => client.timeout(5_000).emitWithAck('join', 'lobby')));
-    there.client.emit('say', { room: 'lobby', text: 'before' });
-    await until('both hear it', () => [here, there].every(({ heard }) => heard.includes('before')));
-    here.client.emit('change');
-    await until('both have changed', () => [here, there].every(({ output }) => output().includes('changed')));
-    await until('the new adapters know each other', async () => {
-      const ids = (await here.client.timeout(5_000).emitWithAck('who', 'lobby')) as string[];
-      return ids.length === 2;
-    });
-    there.client.emit('say', { room: 'lobby', text: 'after' });
-    await until('both hear that', () => [here, there].every(({ heard }) => heard.includes('after')));
-    expect([here.heard, there.heard]).toEqual([
-      ['before', 'after'],
-      ['before', 'after'],
-    ]);
-    expect([here, there].map(({ losses }) => losses)).toEqual([[], []]);
-  }, 60_000);
+it.each([socketio, nest])('%s is one process on memory, when nothing says otherwise', async (project) => {
+  const [server] = await start(project, 'after', {}, 1);
+  const clients = [server.client, server.visit()];
+  await enter(clients);
+  await talk(clients);
 });
 
-const QUIETLY = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
-
-/** Two processes of a program, with a client each. */
-async function pair(program: string[], environment: NodeJS.ProcessEnv) {
-  const prefix = `e${randomBytes(4).toString('hex')}.`;
-  const servers = await Promise.all([1, 2].map(() => serve(program, { ...environment, BROADCAST_PREFIX: prefix })));
-  return servers as [(typeof servers)[0], (typeof servers)[0]];
-}
-
-async function serve(program: string[], environment: NodeJS.ProcessEnv) {
-  const server = runNode(program, { PORT: '0', ...environment });
-  const port = () => /listens on (\d+)/.exec(server.output())?.[1];
-  await until('it listens', () => {
-    if (server.child.exitCode !== null) throw new Error(`it ended:\n${server.output()}`);
-    return port() !== undefined;
+it('carries internal messages with Nest in its oldest version', async () => {
+  expect(await ended(runNode([join(folder, oldNest, 'dist', 'messages.js')]))).toEqual({
+    code: 0,
+    output: 'order.created\n42',
   });
-  const client = io(`http://127.0.0.1:${port()}`, { forceNew: true, transports: ['websocket'] });
-  clients.push(client);
-  const heard: string[] = [];
-  const losses: string[] = [];
-  client.on('said', (text: string) => heard.push(text));
-  client.on('disconnect', (reason) => losses.push(reason));
-  await until('the client is connected', () => client.connected);
-  return { client, heard, losses, output: () => server.output() };
+});
+
+it.each([
+  [socketio, 'Redis', onRedis],
+  [socketio, 'RabbitMQ', { ...redis, ...onRabbitmq }],
+  [oldSocketio, 'Redis', onRedis],
+])(
+  '%s changes to %s meanwhile: all stay where they are, and hear everything once',
+  async (project, _to, environment) => {
+    const servers = await start(project, 'both', environment);
+    const early = servers.map(({ client }) => client);
+    const lost: string[] = [];
+    for (const { socket } of early) socket.on('disconnect', (reason) => lost.push(reason));
+    await enter(early);
+    await talk(early);
+    const { code, output } = await runClient(servers, 'change');
+    expect([code, output]).toEqual([0, expect.stringMatching(/^heard: Hello!/)]);
+    for (const { output } of servers) expect(output().match(/changed/g)).toEqual(['changed']);
+    const late = servers.map((server) => server.visit());
+    await enter(late);
+    await talk([...early, ...late]);
+    expect(lost).toEqual([]);
+  },
+);
+
+describe('docs/migrating.md', () => {
+  const text = readFileSync(join(root, 'docs', 'migrating.md'), 'utf8');
+  const blocks = (language: string) =>
+    [...text.matchAll(new RegExp(`^ *\`\`\`${language}\\n(.*?)^ *\`\`\``, 'gms'))].map(([, block]) => linesOf(block!));
+  const [ofSocketio, ofNest] = blocks('diff').map((diff) => diff.filter((line) => !line.startsWith(' ')));
+
+  it('shows in what before and after differ: all of it for Socket.IO', () => {
+    expect(ofSocketio!.sort()).toEqual(differing('socketio/before.mjs', 'socketio/after.mjs').sort());
+    expect(differing('nest/src/before.ts', 'nest/src/after.ts')).toEqual(expect.arrayContaining(ofNest!));
+  });
+
+  it('shows how both are had at once', () => {
+    const [change] = blocks('js');
+    expect(change!.length).toBeGreaterThan(5);
+    expect(sourceOf('socketio/both.mjs')).toEqual(expect.arrayContaining(change!));
+  });
+});
+
+/** As the scripts of its package.json do, but without npm in between, which passes no signal on. */
+function start(project: string, script: string, environment: NodeJS.ProcessEnv, processes = 2) {
+  const [, program] = /^node (\S+)$/.exec(manifestOf(project).scripts[script]!)!;
+  const BROADCAST_PREFIX = `e${randomBytes(4).toString('hex')}.`;
+  return serve([join(folder, project, program!)], { BROADCAST_PREFIX, ...environment }, processes);
 }
 
-/** The versions of this repository, or older ones (of a whole scope too), so that a run today is a run tomorrow. */
-function pin(file: string, older: Record<string, string> = {}): void {
-  const project = JSON.parse(readFileSync(file, 'utf8')) as Record<string, Record<string, string>>;
-  for (const kind of ['dependencies', 'devDependencies']) {
-    for (const name of Object.keys(project[kind] ?? {}).filter((name) => !name.startsWith('@roomcast/'))) {
-      const path = join(root, 'node_modules', name, 'package.json');
-      const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version: string };
-      project[kind]![name] = older[name] ?? older[name.replace(/[^/]+$/, '')] ?? version;
-    }
+async function enter(clients: readonly Client[]): Promise<void> {
+  await Promise.all(clients.map((client) => client.ask('join', 'r')));
+}
+
+/** Each says something, all hear it once, and the servers know all of them. */
+async function talk(clients: readonly Client[]): Promise<void> {
+  const said = (client: Client) => client.dataOf('said');
+  const earlier = clients.map(said);
+  const texts = clients.map(() => randomBytes(4).toString('hex'));
+  for (const [index, text] of texts.entries()) {
+    clients[index]!.socket.emit('say', { room: 'r', text });
+    await until(`all hear "${text}"`, () => clients.every((client) => said(client).includes(text)));
   }
-  writeFileSync(file, JSON.stringify(project));
+  const all = clients.map(({ socket }) => socket.id).sort();
+  await until('each server knows them all', async () => {
+    const known = await Promise.all(clients.map((client) => client.ask<string[]>('who', 'r')));
+    return known.every((ids) => ids.sort().join() === all.join());
+  });
+  expect(clients.map(said)).toEqual(earlier.map((before) => [...before, ...texts]));
 }
 
-async function npm(cwd: string, ...args: string[]): Promise<void> {
-  await promisify(execFile)('npm', args, { cwd });
+/** The client of the READMEs, with what follows the ports. */
+function runClient(servers: readonly Served[], ...more: string[]) {
+  const program = join(folder, 'examples', 'client.mjs');
+  return ended(runNode([program, ...servers.map(({ port }) => String(port)), ...more]));
+}
+
+/** Lines of two files that are in one of them only, as a diff marks them. */
+function differing(before: string, after: string): string[] {
+  const [old, ours] = [sourceOf(before), sourceOf(after)];
+  return [
+    ...old.filter((line) => !ours.includes(line)).map((line) => `-${line}`),
+    ...ours.filter((line) => !old.includes(line)).map((line) => `+${line}`),
+  ];
+}
+
+/** What a file consists of after its heading. */
+function sourceOf(file: string): string[] {
+  return linesOf(readFileSync(join(root, 'examples', file), 'utf8').replace(/^\/\*.*?\*\/\n/s, ''));
+}
+
+/** Without what indents them all. */
+function linesOf(text: string): string[] {
+  const indent = /^ */.exec(text)![0];
+  return text
+    .split('\n')
+    .map((line) => (line.startsWith(indent) ? line.slice(indent.length) : line))
+    .filter((line) => line.trim() !== '');
+}
+
+function manifestOf(project: string): Manifest {
+  return JSON.parse(readFileSync(join(folder, project, 'package.json'), 'utf8')) as Manifest;
+}
+
+/** Exact versions, instead of the newest. */
+function pin(project: string): void {
+  const manifest = manifestOf(project);
+  const version = project.startsWith('oldest/') ? oldestOf : versionOf;
+  for (const kind of [manifest.dependencies, manifest.devDependencies ?? {}]) {
+    for (const name of Object.keys(kind)) if (!name.startsWith('@roomcast/')) kind[name] = version(name);
+  }
+  writeFileSync(join(folder, project, 'package.json'), JSON.stringify(manifest));
 }

@@ -2,7 +2,7 @@
  * An existing Nest application, with the Redis adapter as Nest's documentation shows it.
  */
 import 'reflect-metadata';
-import { Module, type INestApplicationContext } from '@nestjs/common';
+import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { IoAdapter } from '@nestjs/platform-socket.io';
 import { createAdapter } from '@socket.io/redis-adapter';
@@ -14,12 +14,13 @@ import { RoomsGateway } from './rooms.gateway.js';
 class AppModule {}
 
 class RedisIoAdapter extends IoAdapter {
-  readonly #factory: ReturnType<typeof createAdapter>;
+  #factory!: ReturnType<typeof createAdapter>;
 
-  constructor(app: INestApplicationContext, url: string) {
-    super(app);
-    const pubClient = new Redis(url);
-    this.#factory = createAdapter(pubClient, pubClient.duplicate());
+  async connectToRedis(): Promise<void> {
+    const pubClient = new Redis(process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', { lazyConnect: true });
+    const subClient = pubClient.duplicate();
+    await Promise.all([pubClient.connect(), subClient.connect()]);
+    this.#factory = createAdapter(pubClient, subClient);
   }
 
   override createIOServer(port: number, options?: ServerOptions): Server {
@@ -30,6 +31,8 @@ class RedisIoAdapter extends IoAdapter {
 }
 
 const app = await NestFactory.create(AppModule);
-app.useWebSocketAdapter(new RedisIoAdapter(app, process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'));
+const adapter = new RedisIoAdapter(app);
+await adapter.connectToRedis();
+app.useWebSocketAdapter(adapter);
 await app.listen(process.env['PORT'] ?? 3000);
 console.log(`listens on ${new URL(await app.getUrl()).port}`);

@@ -19,4 +19,9 @@ export class RoomsGateway {
   say(@MessageBody() { room, text }: { room: string; text: string }): void {
     this.server.to(room).emit('said', text);
   }
+
+  @SubscribeMessage('who')
+  async who(@MessageBody() room: string): Promise<string[]> {
+    return (await this.server.in(room).fetchSockets()).map(({ id }) => id);
+  }
 }
