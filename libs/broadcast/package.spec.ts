@@ -8,6 +8,7 @@ interface Package {
   engines: Record<string, string>;
   exports: Record<string, { default: string } | string>;
   dependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
   peerDependencies: Record<string, string>;
   peerDependenciesMeta: Record<string, { optional: boolean }>;
 }
@@ -19,8 +20,10 @@ const repository = JSON.parse(read('../../package.json')) as Package;
 describe('the package of the library', () => {
   it('has one version, in the code, in both package.json and in what is said about its file', () => {
     expect([VERSION, library.version]).toEqual([repository.version, repository.version]);
-    for (const file of ['README.md', '../../README.md']) {
-      expect(read(file).match(/roomcast-broadcast-.+?\.tgz/g)).toEqual([`roomcast-broadcast-${VERSION}.tgz`]);
+    for (const folder of ['.', '../..', '../../examples/socketio', '../../examples/nest']) {
+      expect(read(`${folder}/README.md`).match(/roomcast-broadcast-.+?\.tgz/g)).toEqual([
+        `roomcast-broadcast-${VERSION}.tgz`,
+      ]);
     }
   });
 
@@ -30,11 +33,8 @@ describe('the package of the library', () => {
   });
 
   it('takes the versions that are tested here, and older ones only where test/system/examples.spec.ts has them', () => {
-    const tested = Object.entries({ ...library.dependencies, ...library.peerDependencies }).map(([name]) => [
-      name,
-      // Socket.IO's is exact here, because Nest's is, and a second copy would not do.
-      repository.dependencies[name]?.replace(/^\d/, '^$&'),
-    ]);
+    const ranges = { ...library.dependencies, ...library.peerDependencies };
+    const tested = Object.keys(ranges).map((name) => [name, rangeOf(name)]);
     const older: Record<string, string> = {
       '@nestjs/common': '^11.0.0 || ^12.1.1',
       '@nestjs/microservices': '^11.0.0 || ^12.1.1',
@@ -42,8 +42,14 @@ describe('the package of the library', () => {
       ioredis: '^5.4.0 || ^6.0.0',
       'socket.io': '^4.7.0',
     };
-    const expected = { ...Object.fromEntries(tested), ...older };
-    expect({ ...library.dependencies, ...library.peerDependencies }).toEqual(expected);
+    expect(ranges).toEqual({ ...Object.fromEntries(tested), ...older });
+  });
+
+  it.each(['socketio', 'nest'])('is what the example of %s asks for, with the versions that are tested', (name) => {
+    const { dependencies, devDependencies } = JSON.parse(read(`../../examples/${name}/package.json`)) as Package;
+    const { '@roomcast/broadcast': file, ...others } = { ...dependencies, ...devDependencies };
+    expect(file).toBe(`file:../../dist/roomcast-broadcast-${VERSION}.tgz`);
+    expect(others).toEqual(Object.fromEntries(Object.keys(others).map((each) => [each, rangeOf(each)])));
   });
 
   it('makes nobody install what is only for some', () => {
@@ -59,3 +65,8 @@ describe('the package of the library', () => {
     }
   });
 });
+
+/** What is tested. Socket.IO's is exact in the repository, because Nest's is, and a second copy would not do. */
+function rangeOf(name: string): string | undefined {
+  return { ...repository.dependencies, ...repository.devDependencies }[name]?.replace(/^\d/, '^$&');
+}
