@@ -1,7 +1,7 @@
 // Asks a worker to announce something in rooms: `npm run announce -- 123 "Back at noon"`. Needs a broker, since the
 // embedded transport does not leave its process.
 import { lastValueFrom } from 'rxjs';
-import { BroadcastClient, Bus, readEnvironment, transportOf } from '../dist/libs/broadcast/src/nest.js';
+import { BroadcastClient, createBus, readEnvironment } from '../dist/libs/broadcast/src/nest.js';
 
 const [room, text] = process.argv.slice(2);
 const environment = settings();
@@ -10,8 +10,7 @@ if (environment.BROADCAST_TRANSPORT === 'memory') {
   stop('announce speaks over a broker: set BROADCAST_TRANSPORT=redis or rabbitmq, as for the gateways and workers.');
 }
 
-const { BROADCAST_SECRET: secret, BROADCAST_REQUIRE_SIGNED: requireSigned } = environment;
-const bus = new Bus(transportOf(environment), { secret, requireSigned });
+const bus = createBus({ ...environment, INSTANCE_ID: undefined });
 bus.on('error', ({ message }) => console.error(message));
 try {
   await bus.connect();

@@ -1,12 +1,12 @@
 /*
  * The same server on Roomcast: over the broker that BROADCAST_TRANSPORT names, memory, redis or rabbitmq.
  */
-import { Bus, createAdapter, readEnvironment, transportOf } from '@roomcast/broadcast';
+import { createAdapter, createBus } from '@roomcast/broadcast';
 import { createServer } from 'node:http';
 import { Server } from 'socket.io';
 import { rooms } from './rooms.mjs';
 
-const bus = new Bus(transportOf(readEnvironment()));
+const bus = createBus();
 await bus.connect();
 
 const server = createServer();

@@ -2,7 +2,7 @@
  * On the way from the one to the other without a gap: starts on the Redis adapter, and changes when a client says
  * "change" to any of the servers. Yours would be told in a way that only you can.
  */
-import { Bus, createAdapter, readEnvironment, transportOf } from '@roomcast/broadcast';
+import { createAdapter, createBus } from '@roomcast/broadcast';
 import { createAdapter as createRedisAdapter } from '@socket.io/redis-adapter';
 import { Redis } from 'ioredis';
 import { createServer } from 'node:http';
@@ -11,7 +11,7 @@ import { rooms } from './rooms.mjs';
 
 const pubClient = new Redis(process.env.REDIS_URL ?? 'redis://127.0.0.1:6379');
 const subClient = pubClient.duplicate();
-const bus = new Bus(transportOf(readEnvironment()));
+const bus = createBus();
 await bus.connect();
 
 const server = createServer();

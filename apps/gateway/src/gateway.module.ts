@@ -1,7 +1,7 @@
 /*
  * The gateway as a Nest module: rooms over Socket.IO, health over HTTP.
  */
-import { BroadcastModule, type Transport } from '@app/broadcast/nest';
+import { BroadcastModule, optionsOf, type Transport } from '@app/broadcast/nest';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { DrainService } from './drain.service.js';
 import { HealthController } from './health.controller.js';
@@ -16,9 +16,7 @@ export class GatewayModule {
       imports: [
         BroadcastModule.forRoot({
           transport,
-          instance: settings.INSTANCE_ID,
-          secret: settings.BROADCAST_SECRET,
-          requireSigned: settings.BROADCAST_REQUIRE_SIGNED,
+          ...optionsOf(settings),
           maxMessageBytes: settings.MAX_MESSAGE_BYTES,
         }),
       ],

@@ -1,7 +1,7 @@
 /*
  * The worker as a Nest module.
  */
-import { BroadcastModule, type Environment, type Transport } from '@app/broadcast/nest';
+import { BroadcastModule, optionsOf, type Environment, type Transport } from '@app/broadcast/nest';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { AnnouncementsController } from './announcements.controller.js';
 
@@ -13,9 +13,7 @@ export class WorkerModule {
       imports: [
         BroadcastModule.forRoot({
           transport,
-          instance: environment.INSTANCE_ID,
-          secret: environment.BROADCAST_SECRET,
-          requireSigned: environment.BROADCAST_REQUIRE_SIGNED,
+          ...optionsOf(environment),
           maxMessageBytes: environment.MAX_MESSAGE_BYTES,
         }),
       ],

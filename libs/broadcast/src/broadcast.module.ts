@@ -12,8 +12,8 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { Bus, type BusOptions } from './bus.js';
-import { readEnvironment, transportOf } from './environment.js';
-import { toError } from './errors.js';
+import { optionsOf, readEnvironment, transportOf } from './environment.js';
+import type { BroadcastError } from './errors.js';
 import { BroadcastClient } from './nest/broadcast.client.js';
 import { Rooms, type RoomsOptions } from './rooms/rooms.js';
 import type { Transport } from './transport.js';
@@ -54,7 +54,10 @@ class BusLifecycle implements OnModuleInit, OnApplicationShutdown {
       if (state === 'up') this.#logger.log(`${name} is up: ${this.#bus.wanted} channel(s) acknowledged`);
     });
     // A broker that is down was told by the bus, which goes on trying; the application starts all the same.
-    await this.#bus.connect(this.#startTimeout).catch((error: unknown) => this.#logger.warn(toError(error).message));
+    await this.#bus.connect(this.#startTimeout).catch((error: BroadcastError) => {
+      if (error.code === 'DRIVER_MISSING') throw error;
+      this.#logger.warn(error.message);
+    });
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -105,8 +108,6 @@ function fromEnvironment(): BroadcastModuleOptions {
   const environment = readEnvironment();
   return {
     transport: transportOf(environment),
-    instance: environment.INSTANCE_ID,
-    secret: environment.BROADCAST_SECRET,
-    requireSigned: environment.BROADCAST_REQUIRE_SIGNED,
+    ...optionsOf(environment),
   };
 }

@@ -89,6 +89,8 @@ export class Bus extends EventEmitter<BusEvents> {
   #blocked = false;
   #everUp = false;
   #lost?: (cause: Error) => void;
+  /** What no further attempt would mend. */
+  #hopeless?: BroadcastError;
   #life?: Promise<void>;
   #closed?: Promise<void>;
 
@@ -150,7 +152,8 @@ export class Bus extends EventEmitter<BusEvents> {
   }
 
   /**
-   * Starts connecting, and goes on for as long as the bus is not closed. Resolves when the bus is up.
+   * Starts connecting, and goes on for as long as the bus is not closed. Resolves when the bus is up. Rejects with
+   * `DRIVER_MISSING` at once when the broker's library is not installed; the bus is closed then.
    *
    * @param wait rejects with `UNAVAILABLE` after this many ms; the bus goes on trying
    */
@@ -174,7 +177,7 @@ export class Bus extends EventEmitter<BusEvents> {
       };
       const onState = (state: BusState) => {
         if (state === 'up') settle();
-        if (state === 'closed') settle(new BroadcastError('CLOSED', 'the bus was closed'));
+        if (state === 'closed') settle(this.#hopeless ?? new BroadcastError('CLOSED', 'the bus was closed'));
       };
       const why = `the ${this.transport.name} broker could not be reached within ${wait} ms; the bus goes on trying`;
       const timer = setTimeout(() => settle(new BroadcastError('UNAVAILABLE', why)), wait);
@@ -238,6 +241,11 @@ export class Bus extends EventEmitter<BusEvents> {
     while (!this.#closing.signal.aborted) {
       const { cause, lived } = await this.#oneLink(() => (toldOutage = false));
       if (this.#closing.signal.aborted) return;
+      if (cause instanceof BroadcastError && cause.code === 'DRIVER_MISSING') {
+        this.#hopeless = cause;
+        void this.close();
+        return;
+      }
       if (!toldOutage) {
         toldOutage = true;
         this.counts.outages++;

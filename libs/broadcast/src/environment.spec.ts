@@ -1,4 +1,11 @@
-import { readEnvironment, transportOf, showEnvironment, type Environment } from './environment.js';
+import {
+  createBus,
+  optionsOf,
+  readEnvironment,
+  showEnvironment,
+  transportOf,
+  type Environment,
+} from './environment.js';
 
 type Variable = keyof Environment;
 
@@ -140,6 +147,20 @@ describe('the environment', () => {
 
   it.each(['memory', 'redis', 'rabbitmq'])('chooses the transport: %s', (name) => {
     expect(transportOf(readEnvironment({ BROADCAST_TRANSPORT: name })).name).toBe(name);
+  });
+
+  it('names the instance and the secret of the bus', () => {
+    const BROADCAST_SECRET = 'the secret of all';
+    const environment = readEnvironment({
+      INSTANCE_ID: 'gw-1',
+      BROADCAST_TRANSPORT: 'redis',
+      BROADCAST_SECRET,
+      BROADCAST_REQUIRE_SIGNED: '1',
+    });
+    expect(optionsOf(environment)).toEqual({ instance: 'gw-1', secret: [BROADCAST_SECRET], requireSigned: true });
+    const bus = createBus(environment);
+    expect([bus.instance, bus.transport.name]).toEqual(['gw-1', 'redis']);
+    expect(createBus(environment, { instance: 'gw-2' }).instance).toBe('gw-2');
   });
 });
 

@@ -3,6 +3,7 @@
  * by the apps and by `BroadcastModule.forRoot()`.
  */
 import { z } from 'zod';
+import { Bus, type BusOptions } from './bus.js';
 import { BroadcastError } from './errors.js';
 import { SHORTEST_SECRET } from './signature.js';
 import type { Transport } from './transport.js';
@@ -66,6 +67,17 @@ export function readEnvironment(variables: NodeJS.ProcessEnv = process.env): Env
 /** The transport that the environment chooses. */
 export function transportOf(environment: Environment): Transport {
   return transports[environment.BROADCAST_TRANSPORT](environment);
+}
+
+/** The options of a bus that the environment names. */
+export function optionsOf(environment: Environment): Pick<BusOptions, 'instance' | 'secret' | 'requireSigned'> {
+  const { INSTANCE_ID: instance, BROADCAST_SECRET: secret, BROADCAST_REQUIRE_SIGNED: requireSigned } = environment;
+  return { instance, secret, requireSigned };
+}
+
+/** A bus as the environment says: over its transport, with its instance id and its secret. Not connected yet. */
+export function createBus(environment: Environment = readEnvironment(), options: BusOptions = {}): Bus {
+  return new Bus(transportOf(environment), { ...optionsOf(environment), ...options });
 }
 
 /** The environment as it may be shown, and given again: without the passwords and secrets in it. */

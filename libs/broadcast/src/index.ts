@@ -5,7 +5,14 @@ export { backoff, type BackoffOptions } from './backoff.js';
 export { Bus, type BusEvents, type BusOptions, type BusState } from './bus.js';
 export type { Departure, Member } from './membership.js';
 export { looksLikeSocketId } from './routing.js';
-export { readEnvironment, transportOf, showEnvironment, type Environment } from './environment.js';
+export {
+  createBus,
+  optionsOf,
+  readEnvironment,
+  showEnvironment,
+  transportOf,
+  type Environment,
+} from './environment.js';
 export { decode, decodeArgs, encode, isReservedEvent, NEWER, type Header, type Message } from './envelope.js';
 export { BroadcastError, type BroadcastErrorCode } from './errors.js';
 export { Rooms, RoomSpeaker, type Published, type RoomMessage, type RoomsOptions } from './rooms/rooms.js';
