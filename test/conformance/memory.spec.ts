@@ -4,4 +4,4 @@
 import { memory } from '@app/broadcast';
 import { conformance } from '@app/broadcast/testing';
 
-conformance('memory', { network: false, redelivers: false }, { transport: () => memory() });
+conformance('memory', { network: false, redelivers: false, log: 'room' }, { transport: () => memory() });

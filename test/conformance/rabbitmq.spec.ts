@@ -23,7 +23,7 @@ afterAll(async () => {
 
 conformance(
   'rabbitmq',
-  { network: true, redelivers: true },
+  { network: true, redelivers: true, log: 'shared' },
   {
     transport: (prefix) => rabbitmq({ url, prefix }),
     gated: async (prefix) => {

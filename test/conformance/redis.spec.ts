@@ -23,7 +23,7 @@ afterAll(async () => {
 
 conformance(
   'redis',
-  { network: true, redelivers: false },
+  { network: true, redelivers: false, log: 'room' },
   {
     transport: (prefix) => redis({ url, prefix }),
     gated: async (prefix) => {

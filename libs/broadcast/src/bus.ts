@@ -16,14 +16,16 @@ import { deadline, pause } from './deadline.js';
 import { decodeArgs } from './envelope.js';
 import { BroadcastError, toError, type BroadcastErrorCode } from './errors.js';
 import { Probe } from './probe.js';
+import { Logs, type LogsOptions } from './logs.js';
+import type { Position } from './position.js';
 import { Publisher } from './publisher.js';
 import { Signature, type SignatureOptions } from './signature.js';
 import { Subscriptions, type Listener, type Subscription } from './subscriptions.js';
-import type { Channel, Link, Transport } from './transport.js';
+import type { AppendOptions, Channel, Link, RoomLog, Transport } from './transport.js';
 
 export type BusState = 'idle' | 'connecting' | 'up' | 'down' | 'closed';
 
-export interface BusOptions extends SignatureOptions {
+export interface BusOptions extends SignatureOptions, LogsOptions {
   /** Id of this instance: 1 to 64 of `A-Z a-z 0-9 _ . -`, different on each. @default `i-` and 8 random hex digits */
   instance?: string;
   /** Deadline of every broker call, in ms. @default 5_000 */
@@ -48,8 +50,11 @@ export interface BusEvents {
   state: [state: BusState];
   /** One per outage, and at most one a minute of any other kind. Counts are in {@link Bus.counts}. */
   error: [error: BroadcastError];
-  /** The link is back after an outage: what was published meanwhile in rooms without history has been missed. */
-  gap: [cause: Error];
+  /**
+   * Messages have been missed: without a room, in every room without history, since the link is back after an outage;
+   * with one, in that room, whose history does not reach back to where this instance was.
+   */
+  gap: [cause: Error, room?: string];
   /** The broker takes no messages (`true`), or takes them again (`false`). Receiving goes on. */
   blocked: [on: boolean];
 }
@@ -75,7 +80,15 @@ export class Bus extends EventEmitter<BusEvents> {
     failed: 0,
     ignored: 0,
     outages: 0,
+    /** Messages read from logs because they were missed live. */
+    caughtUp: 0,
+    /** Rooms with history in which messages have been missed for good. */
+    gaps: 0,
+    /** Rooms whose last messages were let go of, since those of all took too much memory. */
+    trimmed: 0,
   };
+  /** The histories of rooms. */
+  readonly logs: Logs;
 
   readonly #callTimeout: number;
   readonly #backoff: BackoffOptions;
@@ -83,6 +96,8 @@ export class Bus extends EventEmitter<BusEvents> {
   readonly #publisher: Publisher;
   readonly #signature: Signature;
   readonly #probe: Probe;
+  /** The newest of all links so far. */
+  #link?: Link;
   readonly #closing = new AbortController();
   readonly #reported = new Map<BroadcastErrorCode, number>();
   #state: BusState = 'idle';
@@ -108,7 +123,24 @@ export class Bus extends EventEmitter<BusEvents> {
     this.#callTimeout = callTimeout;
     this.#backoff = options.backoff ?? {};
     this.#subscriptions = new Subscriptions({ callTimeout, linger, failed });
+    this.logs = new Logs(
+      {
+        features: transport.features,
+        callTimeout,
+        linger,
+        counts: this.counts,
+        log: () => this.#logOfLink(),
+        subscribe: (channel, listener) => this.subscribe(channel, listener),
+        append: (room, payload, appending) => this.#append(room, payload, appending),
+        open: (channel, payload) => this.#signature.open(channel, payload),
+        failed,
+        misread: (channel, thrown) => void this.#misread(channel, thrown),
+        gap: (cause, room) => this.#emit('gap', cause, room),
+      },
+      options,
+    );
     this.#publisher = new Publisher({
+      appendTimeout: options.appendTimeout ?? 10_000,
       outboxSize: options.outboxSize ?? 1_000,
       outboxAge: options.outboxAge ?? 2_000,
       maxBytes: options.maxBytes ?? 64 * 1024 * 1024,
@@ -230,6 +262,7 @@ export class Bus extends EventEmitter<BusEvents> {
     this.#set('closed');
     this.#closing.abort();
     this.#publisher.close();
+    this.logs.close();
     this.#subscriptions.close();
     await this.#life;
   }
@@ -288,8 +321,8 @@ export class Bus extends EventEmitter<BusEvents> {
   async #open(lost: Promise<Error>, signal: AbortSignal): Promise<Link> {
     const opening = this.transport.open(
       {
-        message: (channel, payload) => {
-          if (!signal.aborted) this.#receive(channel, payload);
+        message: (channel, payload, pos) => {
+          if (!signal.aborted) this.#receive(channel, payload, pos);
         },
         lost: (cause) => {
           if (!signal.aborted) this.#lost?.(cause);
@@ -297,10 +330,19 @@ export class Bus extends EventEmitter<BusEvents> {
         blocked: (on) => {
           if (!signal.aborted) this.#block(on);
         },
+        gap: (cause, from) => {
+          if (!signal.aborted) this.logs.lost(cause, from);
+        },
       },
-      { instance: this.instance, signal },
+      {
+        instance: this.instance,
+        signal,
+        retention: this.logs.retention,
+        idWindow: this.logs.idWindow,
+        previous: this.#link,
+      },
     );
-    return deadline(Promise.race([opening, rejectWith(lost)]), this.#callTimeout, 'connecting');
+    return (this.#link = await deadline(Promise.race([opening, rejectWith(lost)]), this.#callTimeout, 'connecting'));
   }
 
   #up(link: Link): void {
@@ -309,12 +351,14 @@ export class Bus extends EventEmitter<BusEvents> {
     this.#publisher.attach(link);
     this.#probe.start();
     this.#set('up');
+    this.logs.up();
     if (back && this.transport.features.network) this.#emit('gap', new Error('the link to the broker was lost'));
   }
 
   #down(): void {
     this.#probe.stop();
     this.#publisher.detach();
+    this.logs.down();
     this.#subscriptions.detach();
     this.#block(false);
     if (this.#state === 'up') this.#set('down');
@@ -328,16 +372,34 @@ export class Bus extends EventEmitter<BusEvents> {
     this.#emit('blocked', on);
   }
 
-  #receive(channel: Channel, payload: Buffer): void {
+  #receive(channel: Channel, payload: Buffer, pos?: Position): void {
     this.counts.received++;
     try {
-      this.#subscriptions.deliver(channel, this.#signature.open(channel, payload));
+      this.#subscriptions.deliver(channel, this.#signature.open(asRoom(channel), payload), pos);
     } catch (thrown) {
-      const error = asBroadcastError(thrown, channel);
-      this.counts[counterOf(error)]++;
-      this.report(error);
-      throw error;
+      throw this.#misread(channel, thrown);
     }
+  }
+
+  #misread(channel: Channel, thrown: unknown): BroadcastError {
+    const error = asBroadcastError(thrown, channel);
+    this.counts[counterOf(error)]++;
+    this.report(error);
+    return error;
+  }
+
+  #append(room: string, payload: Buffer, options: AppendOptions): Promise<Position | undefined> {
+    this.counts.published++;
+    try {
+      return this.#publisher.append(room, this.#signature.seal(`room:${room}`, payload), options);
+    } catch (error) {
+      return Promise.reject(toError(error));
+    }
+  }
+
+  #logOfLink(): RoomLog {
+    if (this.#link && this.#state === 'up') return this.#link.log;
+    throw new BroadcastError('UNAVAILABLE', `there is no link to the ${this.transport.name} broker now`);
   }
 
   #set(state: BusState): void {
@@ -365,6 +427,11 @@ export class Bus extends EventEmitter<BusEvents> {
     const error = toError(thrown);
     process.emitWarning(error.message, { type: 'BroadcastWarning', detail: error.stack });
   }
+}
+
+/** A room's messages are signed alike, whether it has a history or not: other services need not know. */
+function asRoom(channel: Channel): Channel {
+  return channel.startsWith('log:') ? `room:${channel.slice('log:'.length)}` : channel;
 }
 
 async function rejectWith(lost: Promise<Error>): Promise<never> {

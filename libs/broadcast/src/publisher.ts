@@ -3,7 +3,8 @@
  * more than a bounded amount be under way. It opens no links; the bus hands them in and takes them back.
  */
 import { BroadcastError } from './errors.js';
-import type { Channel, Link } from './transport.js';
+import type { Position } from './position.js';
+import type { AppendOptions, Channel, Link } from './transport.js';
 
 export interface PublisherOptions {
   /** Messages that may wait while there is no link. */
@@ -12,6 +13,8 @@ export interface PublisherOptions {
   outboxAge: number;
   /** Deadline of the broker's answer, in ms. */
   callTimeout: number;
+  /** How long a message to a log, whose id lets it be sent again, is sent again before its fate is uncertain, in ms. */
+  appendTimeout: number;
   /** Bytes waiting and under way together. */
   maxBytes: number;
   /** A message stayed unanswered past its deadline: the link is not to be trusted any more. */
@@ -19,11 +22,15 @@ export interface PublisherOptions {
 }
 
 interface Pending {
-  readonly channel: Channel;
-  readonly payload: Buffer;
+  readonly bytes: number;
+  send(link: Link): Promise<Position | undefined | void>;
   /** When its present wait began: in the outbox, then under way. */
   since: number;
-  resolve(): void;
+  /** Until when it is sent again, if it may be at all. */
+  readonly until?: number;
+  /** How often it has been sent: since the first time it may have arrived. */
+  attempts: number;
+  resolve(pos: Position | undefined): void;
   reject(error: Error): void;
 }
 
@@ -33,7 +40,7 @@ const SWEEP = 100;
 export class Publisher {
   readonly #options: PublisherOptions;
   /** Both in the order of sending, which is the order of age. */
-  readonly #outbox = new Set<Pending>();
+  #outbox = new Set<Pending>();
   readonly #underWay = new Set<Pending>();
   #bytes = 0;
   #link?: Link;
@@ -50,15 +57,13 @@ export class Publisher {
    * the outbox is full), `OVERLOADED`, `UNCERTAIN` (sent, but never answered), `CLOSED`, or what the driver says.
    */
   publish(channel: Channel, payload: Buffer): Promise<void> {
-    const refusal = this.#refusal(payload);
-    if (refusal) return Promise.reject(refusal);
-    return new Promise((resolve, reject) => {
-      const pending = { channel, payload, since: performance.now(), resolve, reject };
-      this.#bytes += payload.length;
-      if (this.#link && !this.#blocked) this.#send(this.#link, pending);
-      else this.#outbox.add(pending);
-      this.#sweepLater();
-    });
+    return this.#take(payload.length, (link) => link.publish(channel, payload)) as Promise<void>;
+  }
+
+  /** As publish(), into a room's log: what has no answer is sent again under its id, before what was said later. */
+  append(room: string, payload: Buffer, options: AppendOptions): Promise<Position | undefined> {
+    const until = performance.now() + this.#options.appendTimeout;
+    return this.#take(payload.length, (link) => link.log.append(room, payload, options), until);
   }
 
   /** Sends what waits, in order, and from now on everything at once. */
@@ -72,7 +77,13 @@ export class Publisher {
     this.#link = undefined;
     this.#blocked = false;
     const error = uncertain();
-    for (const pending of this.#underWay) this.#settle(pending, error);
+    const again: Pending[] = [];
+    for (const pending of this.#underWay) {
+      if (this.#mayGoAgain(pending)) again.push(pending);
+      else this.#settle(pending, error);
+    }
+    this.#underWay.clear();
+    this.#outbox = new Set([...again, ...this.#outbox]);
   }
 
   /** The broker asks to stop or to go on. */
@@ -97,9 +108,21 @@ export class Publisher {
     for (const pending of [...this.#outbox, ...this.#underWay]) this.#settle(pending, error);
   }
 
-  #refusal(payload: Buffer): BroadcastError | undefined {
+  #take(bytes: number, send: Pending['send'], until?: number): Promise<Position | undefined> {
+    const refusal = this.#refusal(bytes);
+    if (refusal) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      const pending: Pending = { bytes, send, since: performance.now(), until, attempts: 0, resolve, reject };
+      this.#bytes += bytes;
+      if (this.#link && !this.#blocked) this.#send(this.#link, pending);
+      else this.#outbox.add(pending);
+      this.#sweepLater();
+    });
+  }
+
+  #refusal(bytes: number): BroadcastError | undefined {
     if (this.#closed) return new BroadcastError('CLOSED', 'the bus was closed');
-    if (this.#bytes + payload.length > this.#options.maxBytes) {
+    if (this.#bytes + bytes > this.#options.maxBytes) {
       return new BroadcastError('OVERLOADED', `more than ${this.#options.maxBytes} bytes are waiting to be sent`);
     }
     if ((!this.#link || this.#blocked) && this.#outbox.size >= this.#options.outboxSize) {
@@ -119,20 +142,31 @@ export class Publisher {
 
   #send(link: Link, pending: Pending): void {
     pending.since = performance.now();
+    const attempt = ++pending.attempts;
     this.#underWay.add(pending);
-    link.publish(pending.channel, pending.payload).then(
-      () => this.#settle(pending),
+    pending.send(link).then(
+      (pos) => this.#settle(pending, undefined, pos ?? undefined),
       (error: unknown) => {
-        this.#settle(pending, error instanceof BroadcastError ? error : uncertain(error));
+        const refused = error instanceof BroadcastError ? error : uncertain(error);
+        // On a link that is gone it has been put back already, sent again, or settled.
+        if (attempt !== pending.attempts || !this.#underWay.has(pending)) return;
+        if (refused.code === 'BAD_REQUEST' || !this.#mayGoAgain(pending)) return this.#settle(pending, refused);
+        this.#underWay.delete(pending);
+        pending.since = performance.now();
+        this.#outbox.add(pending);
       },
     );
   }
 
-  #settle(pending: Pending, error?: Error): void {
+  #mayGoAgain({ until }: Pending): boolean {
+    return !this.#closed && until !== undefined && performance.now() < until;
+  }
+
+  #settle(pending: Pending, error?: Error, pos?: Position | undefined): void {
     if (!this.#outbox.delete(pending) && !this.#underWay.delete(pending)) return;
-    this.#bytes -= pending.payload.length;
+    this.#bytes -= pending.bytes;
     if (error) pending.reject(error);
-    else pending.resolve();
+    else pending.resolve(pos);
   }
 
   #sweepLater(): void {
@@ -147,18 +181,24 @@ export class Publisher {
     const { outboxAge, callTimeout, failed } = this.#options;
     const now = performance.now();
     for (const pending of this.#outbox) {
-      if (now - pending.since < outboxAge) break;
-      const why = this.#blocked ? 'the broker took no messages' : 'there was no link to the broker';
-      this.#settle(pending, new BroadcastError('UNAVAILABLE', `${why} within ${outboxAge} ms: nothing was sent`));
+      if (pending.attempts > 0) {
+        if (now > pending.until!) this.#settle(pending, uncertain());
+      } else if (now - pending.since >= outboxAge) {
+        const why = this.#blocked ? 'the broker took no messages' : 'there was no link to the broker';
+        this.#settle(pending, new BroadcastError('UNAVAILABLE', `${why} within ${outboxAge} ms: nothing was sent`));
+      }
     }
     let overdue: BroadcastError | undefined;
     for (const pending of this.#underWay) {
       if (now - pending.since < callTimeout) break;
       overdue ??= new BroadcastError('UNCERTAIN', `the broker did not answer within ${callTimeout} ms`);
-      this.#settle(pending, overdue);
+      // Those that may be sent again are, on the next link: this one is given up below.
+      if (this.#blocked || !this.#mayGoAgain(pending)) this.#settle(pending, overdue);
     }
     // A broker that has said "blocked" is alive and keeps its consumers: opening another link would only lose those.
     if (overdue && !this.#blocked) failed(overdue);
+    // What a broker has refused for now.
+    this.#flush();
   }
 }
 

@@ -5,10 +5,11 @@
  */
 import { deadline } from './deadline.js';
 import { BroadcastError, toError } from './errors.js';
+import type { Position } from './position.js';
 import type { Channel, Link } from './transport.js';
 
 /** Hears the messages of one channel. A throw means "could not be handled"; the other listeners still run. */
-export type Listener = (payload: Buffer, channel: Channel) => void;
+export type Listener = (payload: Buffer, channel: Channel, pos?: Position) => void;
 
 export interface Subscription {
   readonly channel: Channel;
@@ -90,13 +91,13 @@ export class Subscriptions {
   }
 
   /** Hands a message to everyone in this process who listens. Throws the first listener's error after all have run. */
-  deliver(channel: Channel, payload: Buffer): void {
+  deliver(channel: Channel, payload: Buffer, pos?: Position): void {
     const entry = this.#entries.get(channel);
     if (!entry) return;
     let failure: Error | undefined;
     for (const listener of entry.listeners) {
       try {
-        listener(payload, channel);
+        listener(payload, channel, pos);
       } catch (thrown) {
         failure ??= toError(thrown);
       }

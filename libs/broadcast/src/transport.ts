@@ -11,18 +11,21 @@
  * no retries, no timers and no subscriptions to remember; all of those belong to the Bus. A link that is lost is
  * thrown away: it never repairs itself.
  *
- * Room histories and jobs will be two further small interfaces beside the fan-out below (`link.log`, `link.jobs`).
+ * The histories of rooms are a second small interface beside the fan-out (`link.log`).
  */
+import type { Mark, Position } from './position.js';
 
 /**
  * Where a message goes. Each transport maps it to its broker's names:
  *
  * - `room:<room>`: a room without history. Any string is a room; the transport escapes what its broker forbids.
+ * - `log:<room>`: a room with history, to be heard. What is appended to its log arrives with its position, and what is
+ *   published to `room:<room>` arrives too: with a position where the transport stores it all the same, else without.
  * - `all`: control messages to every instance.
  * - `instance:<id>`: control messages to one instance. Somebody has to be listening: a publish to an instance that is
  *   not there rejects with `NO_LISTENER`.
  */
-export type Channel = `room:${string}` | 'all' | `instance:${string}`;
+export type Channel = `room:${string}` | `log:${string}` | 'all' | `instance:${string}`;
 
 export interface Transport {
   /** `memory`, `redis`, `rabbitmq`, …: the word used in settings, logs and metrics. */
@@ -40,6 +43,12 @@ export interface OpenOptions {
   readonly instance: string;
   /** Aborted when nobody waits for the link any more. */
   readonly signal: AbortSignal;
+  /** How long histories are kept, in ms: the longest of all rooms'. @default 0: no room has one */
+  readonly retention?: number;
+  /** For how long an id that was appended once is known, in ms. @default 0 */
+  readonly idWindow?: number;
+  /** The link before this one, lost by now: a driver may take over what it remembers. */
+  readonly previous?: Link;
 }
 
 /** What a transport can do differently from the others. Every member is tested both ways by the conformance suite. */
@@ -48,6 +57,12 @@ export interface Features {
   readonly network: boolean;
   /** A message whose listener throws is delivered a second time, then dead-lettered. `false`: it is dropped. */
   readonly redelivers: boolean;
+  /**
+   * Whose log it is. `room`: each room has its own, whose offsets are contiguous, and a link that was lost has missed what
+   * was appended meanwhile. `shared`: there is one for all rooms, whose offsets grow with gaps; every instance follows
+   * it and each link resumes where the one before it was, so that nothing is missed unless `gap` is told.
+   */
+  readonly log: 'room' | 'shared';
 }
 
 export interface LinkEvents {
@@ -56,11 +71,13 @@ export interface LinkEvents {
    * it back to the broker, the others drop it (it has been counted). Those that are `UNREADABLE` or `UNTRUSTED` will be
    * so again.
    */
-  message(channel: Channel, payload: Buffer): void;
+  message(channel: Channel, payload: Buffer, pos?: Position): void;
   /** The link is gone, or can no longer be trusted. Later calls of either kind are ignored. */
   lost(cause: Error): void;
   /** The broker asks publishers to stop (`true`) or to go on (`false`). Receiving continues. */
   blocked(on: boolean): void;
+  /** A shared log does not go on where the link before this one was, but after `from`: any room may have missed messages. */
+  gap(cause: Error, from: Mark): void;
 }
 
 /** One live connection to a broker, used until it is lost. No method waits for longer than the broker does. */
@@ -70,6 +87,56 @@ export interface Link {
   /** Resolves when the broker has ACKNOWLEDGED the subscriptions: what is published from then on is heard. */
   subscribe(channels: readonly Channel[]): Promise<void>;
   unsubscribe(channels: readonly Channel[]): Promise<void>;
+  readonly log: RoomLog;
   /** Lets go of everything at the broker. Bounded in time, even on a dead connection; never rejects. */
   close(): Promise<void>;
+}
+
+/** The stored history of rooms. */
+export interface RoomLog {
+  /**
+   * Stores the message and sends it to everyone who hears `log:<room>`, in one step. The same id again, within the
+   * link's `idWindow`, is the same message with the same position. Resolves with the position when the broker has
+   * stored it, or without one when it has but does not say where.
+   */
+  append(room: string, payload: Buffer, options: AppendOptions): Promise<Position | undefined>;
+  /** Reads forwards from a position, or backwards from one or from the end. */
+  read(room: string, options: ReadOptions): Promise<LogPage>;
+  /**
+   * The newest place of each room's log, looked up at the broker. Whatever is up to it has been heard here or is on its
+   * way, and whatever is after it will be. In a shared log it is one place for all: everything up to it has been heard.
+   */
+  tops(rooms: readonly string[]): Promise<Mark[]>;
+}
+
+export interface AppendOptions {
+  readonly id: string;
+  /** Messages that the room keeps. */
+  readonly size: number;
+  /** How long they are kept after the last of them, in ms. */
+  readonly ttl: number;
+}
+
+export interface ReadOptions {
+  /** What comes after this position, oldest first. */
+  readonly from?: Position;
+  /** The last ones before this position, or before the end. */
+  readonly before?: Position;
+  readonly limit: number;
+}
+
+export interface LogEntry {
+  readonly pos: Position;
+  /** The id that it was appended by, if the broker has it apart from the message. */
+  readonly id?: string;
+  readonly payload: Buffer;
+}
+
+export interface LogPage {
+  /** What is at `from`, in whatever room, if anything is: whoever resumes there compares the id. */
+  readonly at?: Mark & { readonly payload?: Buffer };
+  /** Oldest first, whichever way it was read. */
+  readonly entries: readonly LogEntry[];
+  /** Whether there are more, in the direction of reading. */
+  readonly more: boolean;
 }

@@ -318,6 +318,7 @@ function counted(transport: Transport, calls: string[]): Transport {
           calls.push(...channels.map((channel) => `unsubscribe ${channel}`));
           return link.unsubscribe(channels);
         },
+        log: link.log,
         close: () => link.close(),
       };
     },

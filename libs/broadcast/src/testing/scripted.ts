@@ -3,10 +3,10 @@
  * too late. What a transport promises is tested over real brokers, in conformance.suite.ts, not here.
  */
 import { BroadcastError } from '../errors.js';
-import type { Channel, Link, LinkEvents, OpenOptions, Transport } from '../transport.js';
+import type { Channel, Features, Link, LinkEvents, OpenOptions, RoomLog, Transport } from '../transport.js';
 
 export interface ScriptedCall {
-  readonly method: 'publish' | 'subscribe' | 'unsubscribe' | 'close';
+  readonly method: 'publish' | 'append' | 'subscribe' | 'unsubscribe' | 'close';
   readonly channels: readonly Channel[];
   readonly payload?: string;
   answer(): void;
@@ -19,6 +19,11 @@ export class ScriptedLink implements Link {
   /** Calls of these methods wait for the test to answer them. */
   readonly silent = new Set<ScriptedCall['method']>();
   closed = false;
+  readonly log: RoomLog = {
+    append: (room, payload) => this.#call('append', [`log:${room}`], payload.toString()).then(() => undefined),
+    read: () => Promise.resolve({ entries: [], more: false }),
+    tops: (rooms) => Promise.resolve(rooms.map(() => ({ pos: 'e.0' }))),
+  };
 
   constructor(readonly events?: LinkEvents) {}
 
@@ -60,7 +65,7 @@ export class ScriptedLink implements Link {
 
 export class ScriptedTransport implements Transport {
   readonly name = 'scripted';
-  readonly features = { network: true, redelivers: false };
+  readonly features: { -readonly [K in keyof Features]: Features[K] } = { network: true, redelivers: false, log: 'room' };
   /** Every link that was opened, the latest last. */
   readonly links: ScriptedLink[] = [];
   /** When each attempt to open a link was made. */

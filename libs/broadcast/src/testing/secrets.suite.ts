@@ -165,6 +165,7 @@ function tapped(transport: Transport) {
       },
       subscribe: (channels) => link.subscribe(channels),
       unsubscribe: (channels) => link.unsubscribe(channels),
+      log: link.log,
       close: () => link.close(),
     };
   };

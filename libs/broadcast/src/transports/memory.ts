@@ -4,16 +4,19 @@
  */
 import { setImmediate } from 'node:timers';
 import { BroadcastError } from '../errors.js';
-import type { Channel, Link, LinkEvents, Transport } from '../transport.js';
+import type { Position } from '../position.js';
+import type { Channel, Link, LinkEvents, RoomLog, Transport } from '../transport.js';
+import { MemoryLog } from './memory.log.js';
 
 /** One transport object is one broker: share it between the buses that are to hear each other. */
 export function memory(): Transport {
   const links = new Set<MemoryLink>();
+  const histories = new MemoryLog();
   return {
     name: 'memory',
-    features: { network: false, redelivers: false },
-    open: (events) => {
-      const link = new MemoryLink(links, events);
+    features: { network: false, redelivers: false, log: 'room' },
+    open: (events, { idWindow = 0 }) => {
+      const link = new MemoryLink(links, histories, events, idWindow);
       links.add(link);
       return Promise.resolve(link);
     },
@@ -21,28 +24,34 @@ export function memory(): Transport {
 }
 
 class MemoryLink implements Link {
+  readonly log: RoomLog;
   readonly #links: Set<MemoryLink>;
   readonly #events: LinkEvents;
   readonly #channels = new Set<Channel>();
 
-  constructor(links: Set<MemoryLink>, events: LinkEvents) {
+  constructor(links: Set<MemoryLink>, histories: MemoryLog, events: LinkEvents, idWindow: number) {
     this.#links = links;
     this.#events = events;
+    this.log = {
+      append: (room, payload, options) =>
+        later(() => {
+          const { pos, isNew } = histories.append(room, payload, options, idWindow);
+          if (isNew) this.#send(`log:${room}`, payload, pos);
+          return pos;
+        }),
+      read: (room, options) => later(() => histories.read(room, options)),
+      tops: (rooms) => later(() => rooms.map((room) => histories.top(room))),
+    };
   }
 
-  /** Delivers in a later turn, as a network would: a publisher is never called back from inside its own call. */
-  publish(channel: Channel, payload: Buffer): Promise<void> {
-    return new Promise((resolve, reject) => {
-      setImmediate(() => {
-        let heard = 0;
-        for (const link of this.#links) heard += link.#receive(channel, payload);
-        if (heard === 0 && channel.startsWith('instance:')) {
-          reject(new BroadcastError('NO_LISTENER', `nobody listens to ${channel}`));
-        } else {
-          resolve();
-        }
-      });
+  async publish(channel: Channel, payload: Buffer): Promise<void> {
+    const heard = await later(() => {
+      const inRoom = this.#send(channel, payload);
+      return isRoom(channel) ? inRoom + this.#send(`log:${channel.slice('room:'.length)}`, payload) : inRoom;
     });
+    if (heard === 0 && channel.startsWith('instance:')) {
+      throw new BroadcastError('NO_LISTENER', `nobody listens to ${channel}`);
+    }
   }
 
   subscribe(channels: readonly Channel[]): Promise<void> {
@@ -61,13 +70,28 @@ class MemoryLink implements Link {
     return Promise.resolve();
   }
 
-  #receive(channel: Channel, payload: Buffer): number {
+  #send(channel: Channel, payload: Buffer, pos?: Position): number {
+    let heard = 0;
+    for (const link of this.#links) heard += link.#receive(channel, payload, pos);
+    return heard;
+  }
+
+  #receive(channel: Channel, payload: Buffer, pos?: Position): number {
     if (!this.#channels.has(channel)) return 0;
     try {
-      this.#events.message(channel, payload);
+      this.#events.message(channel, payload, pos);
     } catch {
       // Counted and told by whoever threw it; there is nobody to give the message back to.
     }
     return 1;
   }
+}
+
+function isRoom(channel: Channel): channel is `room:${string}` {
+  return channel.startsWith('room:');
+}
+
+/** In a later turn, as over a network: a publisher is never called back from inside its own call. */
+function later<T>(work: () => T): Promise<T> {
+  return new Promise((resolve) => setImmediate(() => resolve(work())));
 }

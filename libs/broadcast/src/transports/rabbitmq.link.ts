@@ -4,9 +4,10 @@
 import type { Channel as AmqpChannel, ChannelModel, ConfirmChannel, ConsumeMessage } from 'amqplib';
 import { deadline } from '../deadline.js';
 import { BroadcastError, toError } from '../errors.js';
-import type { Channel, Link, LinkEvents } from '../transport.js';
+import type { Channel, Link, LinkEvents, RoomLog } from '../transport.js';
 import { Bindings, type BindingsOptions } from './rabbitmq.bindings.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
+import { RabbitmqLog, type LogMemory } from './rabbitmq.log.js';
 import { EVERY_ROOM, isRoom, routingKey, type BrokerNames } from './rabbitmq.names.js';
 
 /** Messages in a second that no room here wants: above it the queue is bound to its rooms only (10 µs of CPU each). */
@@ -53,7 +54,25 @@ export interface LinkParts {
   binder: AmqpChannel;
 }
 
+export interface LinkOptions {
+  maxBindings: number;
+  adaptive: boolean;
+  prefetch: number;
+  idWindow: number;
+  /** Whether there are rooms with history. */
+  keeps: boolean;
+  previous?: Link;
+}
+
+/** Without a room that has a history there is no stream. */
+const NO_LOG: RoomLog = {
+  append: () => Promise.reject(noLog()),
+  read: () => Promise.reject(noLog()),
+  tops: () => Promise.reject(noLog()),
+};
+
 export class RabbitmqLink implements Link {
+  readonly #stream?: RabbitmqLog;
   readonly #parts: LinkParts;
   readonly #names: BrokerNames;
   readonly #events: LinkEvents;
@@ -73,8 +92,20 @@ export class RabbitmqLink implements Link {
     names: BrokerNames,
     events: LinkEvents,
     life: Life,
-    { maxBindings, adaptive }: { maxBindings: number; adaptive: boolean },
+    { maxBindings, adaptive, prefetch, idWindow, keeps, previous }: LinkOptions,
   ) {
+    if (keeps) {
+      const memory: LogMemory | undefined = previous instanceof RabbitmqLink ? previous.#stream?.memory : undefined;
+      const logParts = {
+        publish: (key: string, payload: Buffer, id: string) =>
+          this.#publish(names.rooms, key, payload, { mandatory: true, messageId: id, persistent: true }),
+        channel: async () => life.watch(await parts.consuming.createChannel()),
+        failed: (cause: Error) => life.end(cause),
+        prefetch,
+        idWindow,
+      };
+      this.#stream = new RabbitmqLog(logParts, names, events, memory);
+    }
     this.#parts = parts;
     this.#names = names;
     this.#events = events;
@@ -90,30 +121,45 @@ export class RabbitmqLink implements Link {
     const { signal } = this.#life;
     publishing.on('blocked', () => signal.aborted || this.#events.blocked(true));
     publishing.on('unblocked', () => signal.aborted || this.#events.blocked(false));
-    publisher.on('return', (message) => this.#returned.add(String(message.properties.messageId)));
-    await this.#rooms.begin();
+    publisher.on('return', (message) => this.#returned.add(String(message.properties.correlationId)));
+    // Where there are histories, most rooms are heard by the stream.
+    if (!this.#stream) await this.#rooms.begin();
     await consumer.consume(this.#names.queue, (message) => this.#receive(message));
+    await this.#stream?.start();
     signal.throwIfAborted();
     signal.addEventListener('abort', () => this.#lost(toError(signal.reason)));
+  }
+
+  get log(): RoomLog {
+    return this.#stream ?? NO_LOG;
   }
 
   publish(channel: Channel, payload: Buffer): Promise<void> {
     // Only an instance has to be there; a room without listeners is not a failure.
     const mandatory = channel.startsWith('instance:');
-    const messageId = mandatory ? String(++this.#mandatory) : undefined;
     const exchange = isRoom(channel) ? this.#names.rooms : this.#names.control;
+    return this.#publish(exchange, routingKey(channel), payload, { mandatory });
+  }
+
+  #publish(
+    exchange: string,
+    key: string,
+    payload: Buffer,
+    options: { mandatory: boolean; messageId?: string; persistent?: boolean },
+  ): Promise<void> {
+    const correlationId = options.mandatory ? String(++this.#mandatory) : undefined;
     return new Promise((resolve, reject) => {
       const fail = (code: 'UNAVAILABLE' | 'UNCERTAIN' | 'NO_LISTENER', why: string, cause?: unknown) =>
-        reject(new BroadcastError(code, `publishing to ${channel} failed: ${why}`, { cause }));
+        reject(new BroadcastError(code, `publishing to ${key} failed: ${why}`, { cause }));
       const settle = (refusal: unknown) => {
         // A message that cannot be routed is returned first and confirmed after that.
-        const returned = messageId !== undefined && this.#returned.delete(messageId);
+        const returned = correlationId !== undefined && this.#returned.delete(correlationId);
         if (refusal) fail('UNCERTAIN', 'the broker did not confirm it; it may have arrived', refusal);
-        else if (returned) fail('NO_LISTENER', 'no such instance is connected');
+        else if (returned) fail('NO_LISTENER', 'nobody is there to hear it');
         else resolve();
       };
       try {
-        this.#parts.publisher.publish(exchange, routingKey(channel), payload, { mandatory, messageId }, settle);
+        this.#parts.publisher.publish(exchange, key, payload, { ...options, correlationId }, settle);
       } catch (thrown) {
         fail('UNAVAILABLE', 'the link has ended', thrown);
       }
@@ -121,17 +167,20 @@ export class RabbitmqLink implements Link {
   }
 
   async subscribe(channels: readonly Channel[]): Promise<void> {
-    for (const channel of channels) this.#channels.set(routingKey(channel), channel);
-    const { rooms, control } = sortedKeys(channels);
-    await Promise.all([this.#control.add(control), this.#rooms.add(rooms)]);
+    const { logs, rooms, control } = sorted(channels);
+    for (const channel of [...rooms, ...control]) this.#channels.set(routingKey(channel), channel);
+    if (logs.length > 0 && !this.#stream) throw noLog();
+    this.#stream?.subscribe(logs);
+    await Promise.all([this.#control.add(control.map(routingKey)), this.#rooms.add(rooms.map(routingKey))]);
   }
 
   /** Nothing is heard of them any more. The rooms' bindings go later, since a join must not wait behind a thousand. */
   async unsubscribe(channels: readonly Channel[]): Promise<void> {
-    for (const channel of channels) this.#channels.delete(routingKey(channel));
-    const { rooms, control } = sortedKeys(channels);
-    this.#rooms.delete(rooms).catch(() => undefined); // it rejects with the end of the link, which is told as such
-    await this.#control.delete(control);
+    const { logs, rooms, control } = sorted(channels);
+    for (const channel of [...rooms, ...control]) this.#channels.delete(routingKey(channel));
+    this.#stream?.unsubscribe(logs);
+    this.#rooms.delete(rooms.map(routingKey)).catch(() => undefined); // it rejects with the end of the link, which is told as such
+    await this.#control.delete(control.map(routingKey));
   }
 
   close(): Promise<void> {
@@ -182,11 +231,14 @@ export class RabbitmqLink implements Link {
   }
 }
 
-function sortedKeys(channels: readonly Channel[]) {
-  return {
-    rooms: channels.filter(isRoom).map(routingKey),
-    control: channels.filter((channel) => !isRoom(channel)).map(routingKey),
-  };
+function sorted(channels: readonly Channel[]) {
+  const logs = channels.filter((channel) => channel.startsWith('log:'));
+  const rooms = channels.filter(isRoom);
+  return { logs, rooms, control: channels.filter((channel) => !logs.includes(channel) && !rooms.includes(channel)) };
+}
+
+function noLog(): BroadcastError {
+  return new BroadcastError('BAD_REQUEST', 'this link keeps no histories: no profile has one');
 }
 
 /** Resolves when the connection is closed, also when it breaks before the broker has answered. */

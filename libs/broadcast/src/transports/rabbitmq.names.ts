@@ -14,6 +14,8 @@ export function brokerNames(prefix: string, instance: string, nonce: string) {
     control: `${prefix}roomcast`,
     /** The one queue of a link. The nonce: after a half-open connection the old name stays locked for minutes. */
     queue: `${prefix}live_rooms.i.${escapeName(instance)}.${nonce}`,
+    /** The stream of the rooms with history. */
+    log: `${prefix}live_rooms.log`,
     deadLetterExchange: `${prefix}live_rooms.dlx`,
     /** Name and routing key of the queue where messages go that nobody could handle. */
     deadLetters: `${prefix}live_rooms.dead`,
@@ -24,6 +26,9 @@ export type BrokerNames = ReturnType<typeof brokerNames>;
 
 /** Matches the routing key of every room. */
 export const EVERY_ROOM = 'room.#';
+
+/** Reaches the stream and nothing else: by it an instance finds the stream's end. */
+export const MARK_KEY = 'log.mark';
 
 export function isRoom(channel: Channel): boolean {
   return channel.startsWith('room:');

@@ -4,11 +4,11 @@
  * repaired here: the first failure of any part ends both connections and tells the bus, once.
  */
 import { randomBytes } from 'node:crypto';
-import type { Channel as AmqpChannel } from 'amqplib';
+import type { Channel as AmqpChannel, ChannelModel } from 'amqplib';
 import { BroadcastError, toError } from '../errors.js';
 import type { Link, LinkEvents, OpenOptions, Transport } from '../transport.js';
 import { Life, RabbitmqLink } from './rabbitmq.link.js';
-import { brokerNames, type BrokerNames } from './rabbitmq.names.js';
+import { brokerNames, EVERY_ROOM, MARK_KEY, type BrokerNames } from './rabbitmq.names.js';
 
 export interface RabbitmqOptions {
   /** `amqp://user:password@host:port/vhost`, or `amqps://` for TLS. @default 'amqp://127.0.0.1:5672' */
@@ -23,6 +23,8 @@ export interface RabbitmqOptions {
   queueLength?: number;
   /** The same in bytes. @default 64_000_000 */
   queueBytes?: number;
+  /** Bytes of all histories together; the oldest go, in segments of a twentieth. @default 1_000_000_000 */
+  logBytes?: number;
   /** With more live rooms than this the queue hears every room and filters, instead of a binding for each. @default 2000 */
   maxBindings?: number;
   /** @internal `false`: a binding for each room and nothing else, for comparison. @default true */
@@ -36,6 +38,7 @@ export function rabbitmq({
   prefetch = 500,
   queueLength = 50_000,
   queueBytes = 64_000_000,
+  logBytes = 1_000_000_000,
   maxBindings = 2000,
   adaptive = true,
 }: RabbitmqOptions = {}): Transport {
@@ -45,21 +48,27 @@ export function rabbitmq({
       'url is not a RabbitMQ address: write it as amqp://user:password@host:port',
     );
   }
-  const settings = { url, prefix, heartbeat, prefetch, queueLength, queueBytes, maxBindings, adaptive };
+  const settings = { url, prefix, heartbeat, prefetch, queueLength, queueBytes, logBytes, maxBindings, adaptive };
   return {
     name: 'rabbitmq',
-    features: { network: true, redelivers: true },
+    features: { network: true, redelivers: true, log: 'shared' },
     open: (events, options) => open(settings, events, options),
   };
 }
 
 /** Ms that the broker may be silent while a connection is made. */
 const CONNECT_TIMEOUT = 5000;
+/** AMQP's answer to declaring something that is there with other properties. */
+const PRECONDITION_FAILED = 406;
 const WEEK = 7 * 24 * 60 * 60 * 1000;
 
 type Settings = Required<RabbitmqOptions>;
 
-async function open(settings: Settings, events: LinkEvents, { instance, signal }: OpenOptions): Promise<Link> {
+async function open(
+  settings: Settings,
+  events: LinkEvents,
+  { instance, signal, retention = 0, idWindow = 0, previous }: OpenOptions,
+): Promise<Link> {
   const { connect } = await amqplib();
   const names = brokerNames(settings.prefix, instance, randomBytes(4).toString('hex'));
   const url = new URL(settings.url);
@@ -85,13 +94,14 @@ async function open(settings: Settings, events: LinkEvents, { instance, signal }
       consuming.createChannel().then((channel) => life.watch(channel)),
     ]);
     await Promise.all([declareShared(publisher, names), declareQueue(consumer, names, settings)]);
-    const link = new RabbitmqLink(
-      { publishing, consuming, publisher, consumer, binder },
-      names,
-      events,
-      life,
-      settings,
-    );
+    if (retention > 0) await declareLog(publishing, names, retention, settings.logBytes);
+    const parts = { publishing, consuming, publisher, consumer, binder };
+    const link = new RabbitmqLink(parts, names, events, life, {
+      ...settings,
+      idWindow,
+      keeps: retention > 0,
+      previous,
+    });
     await link.start();
     return link;
   } catch (thrown) {
@@ -123,6 +133,28 @@ async function declareShared(channel: AmqpChannel, names: BrokerNames): Promise<
     arguments: { 'x-queue-type': 'quorum', 'x-max-length': 10_000, 'x-message-ttl': WEEK },
   });
   await channel.bindQueue(names.deadLetters, names.deadLetterExchange, names.deadLetters);
+}
+
+/** The stream of the rooms with history, as it is: its age and size are of whoever declared it first. */
+async function declareLog(connection: ChannelModel, names: BrokerNames, retention: number, bytes: number) {
+  const channel = await connection.createChannel();
+  let refusal: Error | undefined;
+  channel.on('error', (error: Error) => (refusal = error));
+  const declared = channel.assertQueue(names.log, {
+    durable: true,
+    arguments: {
+      'x-queue-type': 'stream',
+      'x-max-age': `${Math.ceil(retention / 1_000)}s`,
+      'x-max-length-bytes': bytes,
+      'x-stream-max-segment-size-bytes': Math.ceil(bytes / 20),
+    },
+  });
+  await declared.catch((error: unknown) => {
+    if ((refusal as { code?: number } | undefined)?.code !== PRECONDITION_FAILED) throw error;
+  });
+  const binding = refusal ? await connection.createChannel() : channel;
+  for (const key of [EVERY_ROOM, MARK_KEY]) await binding.bindQueue(names.log, names.rooms, key);
+  await binding.close();
 }
 
 /** The queue of this link alone, gone with it. Full, it drops: refusing would fail everybody's publishes. */

@@ -4,7 +4,8 @@
  */
 import type { Redis, RedisOptions } from 'ioredis';
 import { BroadcastError, toError } from '../errors.js';
-import type { Channel, Link, LinkEvents, OpenOptions, Transport } from '../transport.js';
+import type { Channel, Link, LinkEvents, OpenOptions, RoomLog, Transport } from '../transport.js';
+import { loadScripts, RedisLog, splitPosition } from './redis.log.js';
 
 export interface RedisTransportOptions {
   /** `redis://` or, with TLS, `rediss://`. @default redis://127.0.0.1:6379 */
@@ -19,7 +20,7 @@ export interface RedisTransportOptions {
 export function redis(options: RedisTransportOptions = {}): Transport {
   return {
     name: 'redis',
-    features: { network: true, redelivers: false },
+    features: { network: true, redelivers: false, log: 'room' },
     open: (events, open) => RedisLink.open(events, open, options),
   };
 }
@@ -29,10 +30,12 @@ class RedisLink implements Link {
   readonly #subscriber: Redis;
   readonly #prefix: string;
   readonly #events: LinkEvents;
-  /** What is subscribed on this link, by its name at the broker. */
-  readonly #channels = new Map<string, Channel>();
+  readonly log: RoomLog;
+  /** What is subscribed on this link, by its name at the broker: a room is heard by one name, with history or without. */
+  readonly #channels = new Map<string, readonly Channel[]>();
 
-  private constructor(publisher: Redis, subscriber: Redis, prefix: string, events: LinkEvents) {
+  private constructor(publisher: Redis, subscriber: Redis, prefix: string, events: LinkEvents, idWindow: number) {
+    this.log = new RedisLog(publisher, (room) => this.#name(`room:${room}`), idWindow);
     this.#publisher = publisher;
     this.#subscriber = subscriber;
     this.#prefix = prefix;
@@ -45,7 +48,7 @@ class RedisLink implements Link {
     subscriber.on('messageBuffer', (name: Buffer, payload: Buffer) => this.#receive(name, payload));
   }
 
-  static async open(events: LinkEvents, { instance, signal }: OpenOptions, options: RedisTransportOptions) {
+  static async open(events: LinkEvents, { instance, signal, idWindow = 0 }: OpenOptions, options: RedisTransportOptions) {
     const { Redis } = await load();
     const { url = 'redis://127.0.0.1:6379', prefix = '', connection } = options;
     const settings: RedisOptions = {
@@ -68,11 +71,12 @@ class RedisLink implements Link {
       enableAutoPipelining: true,
     });
     const subscriber = new Redis(url, { ...settings, connectionName: `roomcast:${instance}:subscribe` });
-    const link = new RedisLink(publisher, subscriber, prefix, events);
+    const link = new RedisLink(publisher, subscriber, prefix, events, idWindow);
     const abandon = () => void link.close();
     signal.addEventListener('abort', abandon);
     try {
       await Promise.all([publisher.connect(), subscriber.connect()]);
+      await loadScripts(publisher);
       return link;
     } catch (error) {
       abandon();
@@ -90,15 +94,23 @@ class RedisLink implements Link {
   }
 
   async subscribe(channels: readonly Channel[]): Promise<void> {
-    const names = channels.map((channel) => this.#name(channel));
-    names.forEach((name, index) => this.#channels.set(name, channels[index]!));
-    await this.#subscriber.subscribe(...names);
+    for (const channel of channels) {
+      const name = this.#name(channel);
+      const others = this.#channels.get(name)?.filter((other) => other !== channel) ?? [];
+      this.#channels.set(name, [...others, channel]);
+    }
+    await this.#subscriber.subscribe(...channels.map((channel) => this.#name(channel)));
   }
 
   async unsubscribe(channels: readonly Channel[]): Promise<void> {
-    const names = channels.map((channel) => this.#name(channel));
-    for (const name of names) this.#channels.delete(name);
-    await this.#subscriber.unsubscribe(...names);
+    const names: string[] = [];
+    for (const channel of channels) {
+      const name = this.#name(channel);
+      const left = this.#channels.get(name)?.filter((other) => other !== channel) ?? [];
+      if (left.length > 0) this.#channels.set(name, left);
+      else if (this.#channels.delete(name)) names.push(name);
+    }
+    if (names.length > 0) await this.#subscriber.unsubscribe(...names);
   }
 
   /** Drops both sockets. `quit()` would wait for an answer that a dead connection never gives. */
@@ -110,13 +122,16 @@ class RedisLink implements Link {
     return Promise.resolve();
   }
 
-  #receive(name: Buffer, payload: Buffer): void {
-    const channel = this.#channels.get(name.toString());
-    if (channel === undefined) return;
-    try {
-      this.#events.message(channel, payload);
-    } catch {
-      // Counted and told by whoever threw it; Pub/Sub has no way to give a message back.
+  #receive(name: Buffer, received: Buffer): void {
+    const channels = this.#channels.get(name.toString());
+    if (!channels) return;
+    const { payload, pos } = splitPosition(received);
+    for (const channel of channels) {
+      try {
+        this.#events.message(channel, payload, pos);
+      } catch {
+        // Counted and told by whoever threw it; Pub/Sub has no way to give a message back.
+      }
     }
   }
 
@@ -127,8 +142,8 @@ class RedisLink implements Link {
 
 /** `room:123` → `live_room:123`, `instance:gw-1` → `roomcast:instance:gw-1`, `all` → `roomcast:all`. */
 export function redisChannel(channel: Channel, prefix: string): string {
-  if (!channel.startsWith('room:')) return `${prefix}roomcast:${channel}`;
-  return `${prefix}live_room:${escapeRoom(channel.slice('room:'.length))}`;
+  const [, room] = /^(?:room|log):(.*)$/s.exec(channel) ?? [];
+  return room === undefined ? `${prefix}roomcast:${channel}` : `${prefix}live_room:${escapeRoom(room)}`;
 }
 
 /**

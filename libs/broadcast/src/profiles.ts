@@ -1,0 +1,67 @@
+/*
+ * The settings of a kind of room, chosen by the part of its name before the first `:`.
+ */
+import { BroadcastError } from './errors.js';
+
+/** How much of a room is kept. */
+export interface HistoryOptions {
+  /** Messages. 0: none, a live room. */
+  readonly size: number;
+  /** How long after the last of them, in ms. */
+  readonly ttl: number;
+}
+
+export interface Profile {
+  readonly history?: Partial<HistoryOptions>;
+}
+
+export interface ProfilesOptions {
+  /** History of rooms whose profile says nothing else. @default none: rooms are live */
+  history?: Partial<HistoryOptions>;
+  /** By name: `{ game: { history: { size: 0 } } }` is about `game`, `game:1`, `game:2` … */
+  profiles?: Readonly<Record<string, Profile>>;
+}
+
+export const DEFAULT_HISTORY: HistoryOptions = { size: 0, ttl: 10 * 60_000 };
+const MAX_SIZE = 100_000;
+
+export class Profiles {
+  readonly #history: HistoryOptions;
+  readonly #named = new Map<string, HistoryOptions>();
+
+  /** @throws BroadcastError `BAD_REQUEST` */
+  constructor({ history, profiles = {} }: ProfilesOptions = {}) {
+    this.#history = check('history', { ...DEFAULT_HISTORY, ...history });
+    for (const [name, profile] of Object.entries(profiles)) {
+      this.#named.set(name, check(`history of profile "${name}"`, { ...this.#history, ...profile.history }));
+    }
+  }
+
+  /** What is kept of the room, or nothing. */
+  historyOf(room: string): HistoryOptions | undefined {
+    const history = this.#named.size === 0 ? this.#history : (this.#named.get(nameOf(room)) ?? this.#history);
+    return history.size > 0 ? history : undefined;
+  }
+
+  /** How long anything is kept, in ms. */
+  get retention(): number {
+    const kept = [this.#history, ...this.#named.values()].filter(({ size }) => size > 0);
+    return Math.max(0, ...kept.map(({ ttl }) => ttl));
+  }
+}
+
+function nameOf(room: string): string {
+  const colon = room.indexOf(':');
+  return colon < 0 ? room : room.slice(0, colon);
+}
+
+function check(what: string, history: HistoryOptions): HistoryOptions {
+  const { size, ttl } = history;
+  if (!Number.isInteger(size) || size < 0 || size > MAX_SIZE) {
+    throw new BroadcastError('BAD_REQUEST', `${what}: expected a size from 0 to ${MAX_SIZE}`);
+  }
+  if (!Number.isFinite(ttl) || ttl < 1_000) {
+    throw new BroadcastError('BAD_REQUEST', `${what}: expected a ttl of at least 1000 ms`);
+  }
+  return history;
+}

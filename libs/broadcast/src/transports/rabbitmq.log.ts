@@ -1,0 +1,305 @@
+/*
+ * Histories of rooms at RabbitMQ: one stream for all of them, bound to every room, which this instance follows from where
+ * it was. A position is a place in the stream, counted from 1, so that 0 is before everything.
+ *
+ * Three things a stream does not do, and what is done about them. It takes the same message twice: the ids of late are kept,
+ * with the place of the first copy, and later copies are passed over, by everyone alike. It says nothing when a consumer
+ * attaches behind its end, or where it has been cut or made anew: whoever resumes attaches at the last message it knows
+ * and compares the content. And just after a start of the broker, messages are confirmed that the stream never gets:
+ * all are published as mandatory, and the link is not open before one of its own has come back.
+ */
+import type { Channel as AmqpChannel, ConsumeMessage } from 'amqplib';
+import { deadline } from '../deadline.js';
+import { BroadcastError } from '../errors.js';
+import { offsetOf, positionOf, type Mark, type Position } from '../position.js';
+import type { AppendOptions, Channel, LinkEvents, LogEntry, LogPage, ReadOptions, RoomLog } from '../transport.js';
+import { ulid } from '../ulid.js';
+import { Deliveries } from './rabbitmq.deliveries.js';
+import { MARK_KEY, routingKey, type BrokerNames } from './rabbitmq.names.js';
+import { StreamScans } from './rabbitmq.scans.js';
+
+/** All positions are of one log, whose identity the ids in it prove. */
+const EPOCH = 's';
+/** Ids that are kept, whatever their age. */
+const MAX_IDS = 200_000;
+/** How long the first message may take that shows where the stream goes on, and reading the ids of late, in ms. */
+const PATIENCE = 2_000;
+/** How long an append that is stored waits for its position, in ms. Then it goes without. */
+const ECHO = 1_000;
+/** Pause before a message is published again that the stream could not take yet, in ms. */
+const BOOT_PAUSE = 50;
+
+/** What a link hands on to the next: where it was, and the ids of late. */
+export interface LogMemory {
+  last?: { offset: number; message: ConsumeMessage };
+  /** By routing key and id, oldest first. */
+  readonly ids: Map<string, { place: number; at: number }>;
+  /** By routing key: rooms that are listened to. */
+  readonly channels: Map<string, Channel>;
+}
+
+export interface LogParts {
+  /** Publishes as mandatory. Resolves when it is confirmed, rejects when it is returned. */
+  publish(key: string, payload: Buffer, id: string): Promise<void>;
+  /** A channel that ends the link when it fails. */
+  channel(): Promise<AmqpChannel>;
+  failed(cause: Error): void;
+  readonly prefetch: number;
+  readonly idWindow: number;
+}
+
+export class RabbitmqLog implements RoomLog {
+  readonly memory: LogMemory;
+  readonly #parts: LogParts;
+  readonly #names: BrokerNames;
+  readonly #events: LinkEvents;
+  readonly #scans: StreamScans;
+  /** Who waits for a message of its own to come back. */
+  readonly #echoes = new Map<string, Set<(place: number) => void>>();
+  /** Whether what arrives is delivered: not while only ids are read. */
+  #delivering = false;
+  /** Hears the first message of a link that goes on where another one was. */
+  #first?: (message: ConsumeMessage) => void;
+
+  constructor(parts: LogParts, names: BrokerNames, events: LinkEvents, memory?: LogMemory) {
+    this.#parts = parts;
+    this.#names = names;
+    this.#events = events;
+    this.#scans = new StreamScans(() => parts.channel(), names.log, parts.failed);
+    this.memory = memory ?? { ids: new Map(), channels: new Map() };
+  }
+
+  /** Begins to follow the stream: where the link before was, or now. */
+  async start(): Promise<void> {
+    const channel = await this.#parts.channel();
+    await channel.prefetch(this.#parts.prefetch);
+    const deliveries = new Deliveries(channel, this.#parts.failed);
+    const consume = async (offset: unknown) => {
+      const { consumerTag } = await channel.consume(
+        this.#names.log,
+        (message) => {
+          if (!message) return this.#parts.failed(new Error('the broker cancelled the consumer: the stream is gone'));
+          if (message.fields.consumerTag === current) deliveries.take(message, () => this.#receive(message));
+        },
+        { consumerTag: (current = ulid()), arguments: { 'x-stream-offset': offset } },
+      );
+      return consumerTag;
+    };
+    let current = '';
+    if (this.memory.last) await this.#resume(this.memory.last, consume, (tag) => channel.cancel(tag));
+    else await this.#begin(consume, (tag) => channel.cancel(tag));
+    this.#delivering = true;
+  }
+
+  async append(room: string, payload: Buffer, { id }: AppendOptions): Promise<Position | undefined> {
+    const key = routingKey(`room:${room}`);
+    const known = this.#placeOf(key, id);
+    if (known !== undefined) return position(known);
+    const echo = this.#echo(`${key}\n${id}`);
+    try {
+      await this.#parts.publish(key, payload, id);
+      const place = this.#placeOf(key, id) ?? (await within(ECHO, echo.place));
+      return place === undefined ? undefined : position(place);
+    } finally {
+      echo.stop();
+    }
+  }
+
+  async read(room: string, { from, before, limit }: ReadOptions): Promise<LogPage> {
+    const key = routingKey(`room:${room}`);
+    const end = this.memory.last?.offset ?? -1;
+    if (from !== undefined) {
+      const start = offsetOf(from) - 1;
+      if (start > end) return { entries: [], more: false };
+      const { last } = this.memory;
+      if (last && start === last.offset) return { at: this.#entry(last.message), entries: [], more: false };
+      const { first, messages } = await this.#scans.scan({ key, start, end, limit: limit + 1 });
+      const found = first && offset(first) === start ? first : undefined;
+      const at = found ? this.#entry(found) : start < 0 ? { pos: from } : undefined;
+      const entries = messages.filter((message) => message !== found && this.#isFirstCopy(message));
+      return { at, entries: entries.slice(0, limit).map((each) => this.#entry(each)), more: entries.length > limit };
+    }
+    const stop = before === undefined ? end : Math.min(end, offsetOf(before) - 2);
+    const found = await this.#scans.scanBack({ key, end: stop, limit: limit + 1, keep: (each) => this.#isFirstCopy(each) });
+    const entries = found.map((each) => this.#entry(each));
+    return { entries: entries.slice(-limit), more: entries.length > limit };
+  }
+
+  /** One place for all: a message of this link's own that has come back. */
+  async tops(rooms: readonly string[]): Promise<Mark[]> {
+    const mark = await this.#mark();
+    return rooms.map(() => mark);
+  }
+
+  subscribe(channels: readonly Channel[]): void {
+    for (const channel of channels) this.memory.channels.set(keyOf(channel), channel);
+  }
+
+  unsubscribe(channels: readonly Channel[]): void {
+    for (const channel of channels) this.memory.channels.delete(keyOf(channel));
+  }
+
+  /** A process that has just started: it reads the ids of late, if that can be done in short time, and follows from now. */
+  async #begin(consume: (offset: unknown) => Promise<string>, cancel: (tag: string) => Promise<unknown>) {
+    const since = Math.floor((Date.now() - this.#parts.idWindow) / 1_000);
+    const tag = await consume({ '!': 'timestamp', value: since });
+    if (await within(PATIENCE, this.#mark())) return;
+    await cancel(tag);
+    await consume('next');
+    await this.#mark();
+  }
+
+  /** Goes on after the last message that the link before has heard, if that is still where it was. */
+  async #resume(
+    last: NonNullable<LogMemory['last']>,
+    consume: (offset: unknown) => Promise<string>,
+    cancel: (tag: string) => Promise<unknown>,
+  ): Promise<void> {
+    const first = this.#nextFirst((message) => {
+      this.#delivering = true;
+      const there = offset(message);
+      if (there === last.offset && message.content.equals(last.message.content)) return;
+      const why = there === last.offset ? 'another message is there now' : `it goes on at ${place(message)} only`;
+      this.#lost(why, message);
+    });
+    const tag = await consume(last.offset);
+    const marked = this.#mark();
+    marked.catch(() => undefined);
+    if (await within(PATIENCE, first)) return;
+    // Attached behind the end of a stream that was made anew: it would be silent until it has grown to there.
+    await cancel(tag);
+    const again = this.#nextFirst((message) => {
+      this.#delivering = true;
+      this.#lost('the log ends before it', message);
+    });
+    await consume('first');
+    if (!(await within(PATIENCE, again))) throw new BroadcastError('TIMEOUT', 'the stream stays silent');
+  }
+
+  #nextFirst(hear: (message: ConsumeMessage) => void): Promise<true> {
+    return new Promise((resolve) => {
+      this.#first = (message) => {
+        this.#first = undefined;
+        hear(message);
+        resolve(true);
+      };
+    });
+  }
+
+  #lost(why: string, next: ConsumeMessage): void {
+    this.memory.ids.clear();
+    const from = { pos: position(place(next) - 1) };
+    const at = this.memory.last ? position(this.memory.last.offset + 1) : 'its start';
+    this.memory.last = undefined;
+    this.#events.gap(new Error(`the log cannot be followed from ${at}: ${why}`), from);
+  }
+
+  #receive(message: ConsumeMessage): void {
+    this.#first?.(message);
+    const there = offset(message);
+    const { last } = this.memory;
+    if (last && there <= last.offset) return;
+    this.memory.last = { offset: there, message };
+    const key = message.fields.routingKey;
+    const id: unknown = message.properties.messageId;
+    if (typeof id === 'string' && !this.#isNew(`${key}\n${id}`, there + 1)) return;
+    const channel = this.#delivering ? this.memory.channels.get(key) : undefined;
+    if (!channel) return;
+    try {
+      this.#events.message(channel, message.content, position(there + 1));
+    } catch {
+      // Counted and told by whoever threw it; a stream takes nothing back.
+    }
+  }
+
+  /** Keeps the place of an id, and tells who waits for it. Returns whether this is the first copy. */
+  #isNew(name: string, place: number): boolean {
+    const { ids } = this.memory;
+    const known = ids.get(name);
+    const now = performance.now();
+    if (!known) ids.set(name, { place, at: now });
+    for (const tell of this.#echoes.get(name) ?? []) tell(known?.place ?? place);
+    for (const [old, { at }] of ids) {
+      if (ids.size <= MAX_IDS && now - at < this.#parts.idWindow) break;
+      ids.delete(old);
+    }
+    return !known;
+  }
+
+  #placeOf(key: string, id: string): number | undefined {
+    return this.memory.ids.get(`${key}\n${id}`)?.place;
+  }
+
+  #isFirstCopy(message: ConsumeMessage): boolean {
+    const id: unknown = message.properties.messageId;
+    const known = typeof id === 'string' ? this.#placeOf(message.fields.routingKey, id) : undefined;
+    return known === undefined || known >= place(message);
+  }
+
+  #echo(name: string): { place: Promise<number>; stop: () => void } {
+    const waiting = this.#echoes.get(name) ?? new Set();
+    this.#echoes.set(name, waiting);
+    let tell!: (place: number) => void;
+    const place = new Promise<number>((resolve) => waiting.add((tell = resolve)));
+    const stop = () => {
+      waiting.delete(tell);
+      if (waiting.size === 0) this.#echoes.delete(name);
+    };
+    return { place, stop };
+  }
+
+  /** Publishes a message to the stream alone, and waits until it has come back. */
+  async #mark(): Promise<Mark> {
+    const id = ulid();
+    const echo = this.#echo(`${MARK_KEY}\n${id}`);
+    try {
+      for (let until = performance.now() + PATIENCE; ;) {
+        try {
+          await this.#parts.publish(MARK_KEY, Buffer.from(id), id);
+          break;
+        } catch (error) {
+          // A broker that has just started routes to everything but the stream for a while.
+          const unroutable = error instanceof BroadcastError && error.code === 'NO_LISTENER';
+          if (!unroutable || performance.now() > until) throw error;
+          await new Promise((resolve) => setTimeout(resolve, BOOT_PAUSE));
+        }
+      }
+      return { pos: position(await echo.place), id };
+    } finally {
+      echo.stop();
+    }
+  }
+
+  #entry(message: ConsumeMessage): LogEntry {
+    const id: unknown = message.properties.messageId;
+    const entry = { pos: position(place(message)), payload: message.content };
+    return typeof id === 'string' ? { ...entry, id } : entry;
+  }
+}
+
+/** The offset of a message in its stream. */
+export function offset(message: ConsumeMessage): number {
+  return Number(message.properties.headers?.['x-stream-offset']);
+}
+
+function place(message: ConsumeMessage): number {
+  return offset(message) + 1;
+}
+
+function position(place: number): Position {
+  return positionOf(EPOCH, place);
+}
+
+function keyOf(channel: Channel): string {
+  return routingKey(`room:${channel.slice('log:'.length)}`);
+}
+
+/** What it comes to, if it does so in time. */
+async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await deadline(work, ms, 'it');
+  } catch (error) {
+    if (error instanceof BroadcastError && error.code === 'TIMEOUT') return undefined;
+    throw error;
+  }
+}
