@@ -1,7 +1,7 @@
 // Asks a worker to announce something in rooms: `npm run announce -- 123 "Back at noon"`. Needs a broker, since the
 // embedded transport does not leave its process.
 import { lastValueFrom } from 'rxjs';
-import { BroadcastClient, createBus, readEnvironment } from '../dist/libs/broadcast/src/nest.js';
+import { APP_DEFAULTS, BroadcastClient, createBus, readEnvironment } from '../dist/libs/broadcast/src/nest.js';
 
 const [room, text] = process.argv.slice(2);
 const environment = settings();
@@ -25,7 +25,7 @@ try {
 
 function settings() {
   try {
-    return readEnvironment();
+    return readEnvironment(process.env, APP_DEFAULTS);
   } catch (error) {
     return stop(error.message);
   }

@@ -15,7 +15,7 @@ checkNode();
 await installPackages();
 build();
 
-const { readEnvironment, transportOf } = await import('../dist/libs/broadcast/src/index.js');
+const { APP_DEFAULTS, readEnvironment, transportOf } = await import('../dist/libs/broadcast/src/index.js');
 const environment = settings();
 const ports = [environment.PORT, environment.PORT + 1];
 await checkPorts();
@@ -176,7 +176,7 @@ function mtime(path) {
 
 function settings() {
   try {
-    return readEnvironment({ LOG_LEVEL: 'warn', ...process.env });
+    return readEnvironment(process.env, { ...APP_DEFAULTS, LOG_LEVEL: 'warn' });
   } catch (error) {
     return stop(error.message);
   }

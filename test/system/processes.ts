@@ -79,13 +79,29 @@ export interface Answer {
   ok: boolean;
   count?: number;
   id?: string;
+  pos?: string;
+  recovered?: boolean;
+  missed?: Stored[];
+  messages?: Stored[];
+  complete?: boolean;
   error?: { code: string; message: string; retryAfter?: number };
 }
 
 export interface Heard {
   event: string;
   data: unknown;
-  meta?: { room: string; id?: string; at: number; from?: string };
+  meta?: { room: string; id?: string; at: number; from?: string; pos?: string };
+}
+
+/** A message out of a room's history. */
+export interface Stored {
+  event: string;
+  data: unknown;
+  room: string;
+  id: string;
+  at: number;
+  from?: string;
+  pos: string;
 }
 
 /** A real client that remembers everything it hears. */
@@ -105,7 +121,10 @@ export class Client {
   }
 
   ask<T = Answer>(request: string, ...args: unknown[]): Promise<T> {
-    return this.socket.timeout(15_000).emitWithAck(request, ...args) as Promise<T>;
+    const answer = this.socket.timeout(15_000).emitWithAck(request, ...args) as Promise<T>;
+    // A case that has failed already does not wait for it.
+    answer.catch(() => undefined);
+    return answer;
   }
 
   async join(room: string): Promise<this> {

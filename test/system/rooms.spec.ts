@@ -23,7 +23,8 @@ afterAll(endAll);
 
 describe.each(brokers)('two gateways over $transport', ({ transport, variable, shared, start }) => {
   const BROADCAST_PREFIX = `s${randomBytes(4).toString('hex')}.`;
-  const environment = { BROADCAST_TRANSPORT: transport, [variable]: shared, BROADCAST_PREFIX };
+  // Live rooms: those with history are history.spec.ts's.
+  const environment = { BROADCAST_TRANSPORT: transport, [variable]: shared, BROADCAST_PREFIX, HISTORY_SIZE: '0' };
   const clients: Client[] = [];
   let gateways: RunningGateway[];
 

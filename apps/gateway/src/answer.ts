@@ -57,6 +57,7 @@ function translate(thrown: unknown): RequestError {
       return new RequestError(thrown.code, thrown.message);
     case 'UNAVAILABLE':
     case 'OVERLOADED':
+    case 'TIMEOUT':
     case 'CLOSED':
       return new RequestError('UNAVAILABLE', thrown.message, RETRY_AFTER);
     case 'UNCERTAIN':

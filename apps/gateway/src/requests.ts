@@ -1,7 +1,7 @@
 /*
  * What clients may ask, as schemas. A request that does not fit is refused with a sentence that says what was expected.
  */
-import { isReservedEvent } from '@app/broadcast';
+import { isReservedEvent, POSITION } from '@app/broadcast';
 import { z } from 'zod';
 import { RequestError } from './answer.js';
 
@@ -10,7 +10,15 @@ const NAME_RULE = '1 to 128 of A-Z a-z 0-9 _ : . @ -';
 
 const room = z.string('a string').regex(NAME, NAME_RULE);
 
-export const joinRequest = z.object({ room });
+const position = z.string('a position: the pos of a message').regex(POSITION, 'a position: the pos of a message');
+const id = z.string('a string').regex(/^[\x21-\x7e]{1,128}$/, '1 to 128 printable ASCII characters');
+const MAX_HISTORY = 1_000;
+
+export const joinRequest = z.object({
+  room,
+  /** The meta of the last message that was seen, or what the last join has answered. */
+  since: z.object({ pos: position, id: id.optional() }, '{ pos, id } of the last message seen').optional(),
+});
 export const leaveRequest = z.object({ room });
 export const sendRequest = z.object({
   room,
@@ -21,17 +29,29 @@ export const sendRequest = z.object({
     .refine((event) => !/^(room|server):/.test(event), 'a name that does not begin with room: or server:')
     .refine((event) => !isReservedEvent(event), 'a name that Socket.IO does not reserve'),
   data: z.unknown().optional(),
-  id: z
-    .string('a string')
-    .regex(/^[\x21-\x7e]{1,128}$/, '1 to 128 printable ASCII characters')
-    .optional(),
+  id: id.optional(),
 });
+export const historyRequest = z
+  .object({
+    room,
+    before: position.optional(),
+    after: position.optional(),
+    limit: z
+      .int(`1 to ${MAX_HISTORY}`)
+      .min(1, `1 to ${MAX_HISTORY}`)
+      .max(MAX_HISTORY, `1 to ${MAX_HISTORY}`)
+      .default(50),
+  })
+  .refine(({ before, after }) => before === undefined || after === undefined, {
+    path: ['before'],
+    message: 'either before or after, not both',
+  });
 
 /** Who a client says it is, where anonymous access is on. */
 export const userName = z.string('a string').regex(NAME, NAME_RULE);
 
 /** The requests that there are. */
-export const REQUESTS = ['room:join', 'room:leave', 'room:send'] as const;
+export const REQUESTS = ['room:join', 'room:leave', 'room:send', 'room:history'] as const;
 
 /** @throws RequestError `BAD_REQUEST`, naming each wrong field and what was expected */
 export function check<T>(schema: z.ZodType<T>, value: unknown, what = 'the request'): T {

@@ -1,9 +1,10 @@
 /*
- * The requests of clients: join a room, leave it, say something in it. Every one of them is answered.
+ * The requests of clients: join a room, leave it, say something in it, read what was said. Every one of them is answered.
  */
-import { BroadcastAdapter, Bus, looksLikeSocketId, Rooms } from '@app/broadcast';
+import { BroadcastAdapter, Bus, looksLikeSocketId, Rooms, type Mark } from '@app/broadcast';
 import { Inject, UseFilters } from '@nestjs/common';
 import {
+  Ack,
   ConnectedSocket,
   MessageBody,
   SubscribeMessage,
@@ -16,8 +17,10 @@ import type { Server, Socket } from 'socket.io';
 import { isAck, refusalOf, RequestError, RETRY_AFTER } from './answer.js';
 import { AnswerFilter } from './answer.filter.js';
 import { DrainService } from './drain.service.js';
-import { check, joinRequest, leaveRequest, REQUESTS, sendRequest, userName } from './requests.js';
+import { check, historyRequest, joinRequest, leaveRequest, REQUESTS, sendRequest, userName } from './requests.js';
 import { SETTINGS, type Settings } from './settings.js';
+
+type Answer = (answer: object) => void;
 
 interface UserData {
   user: string;
@@ -54,21 +57,23 @@ export class RoomsGateway implements OnGatewayInit<Server> {
         next(Object.assign(new Error(message), { data: { code, message } }));
       }
     });
-    this.#bus.on('gap', (cause) => this.#tellGap(cause));
+    this.#bus.on('gap', (cause, room) => this.#tellGap(cause, room));
   }
 
   @SubscribeMessage('room:join')
-  async join(@ConnectedSocket() socket: UserSocket, @MessageBody() body: unknown) {
-    const { room } = check(joinRequest, body);
+  async join(@ConnectedSocket() socket: UserSocket, @MessageBody() body: unknown, @Ack() ack?: Answer) {
+    const { room, since } = check(joinRequest, body);
     if (await this.#isPrivate(room)) throw new RequestError('FORBIDDEN', 'that name belongs to a socket');
+    if (this.#rooms.keeps(room)) return this.#enterKept(socket, { room, since }, ack);
     const wasIn = socket.rooms.has(room);
     await socket.join(room);
     // Another join of the same socket may have failed meanwhile, and taken it out again.
     if (!this.#adapter.isHeard(room) || !socket.rooms.has(room)) {
       if (!wasIn) await socket.leave(room);
-      throw new RequestError('UNAVAILABLE', 'the broker does not confirm the room now: try again', RETRY_AFTER);
+      throw unconfirmed();
     }
-    return { ok: true, room, count: await this.#adapter.countSockets(room) };
+    const count = await this.#adapter.countSockets(room);
+    ack?.({ ok: true, room, count, ...(since && { recovered: false, missed: [] }) });
   }
 
   @SubscribeMessage('room:leave')
@@ -85,7 +90,37 @@ export class RoomsGateway implements OnGatewayInit<Server> {
       throw new RequestError('NOT_IN_ROOM', `you are not in room ${room}: join it first`);
     }
     const published = await this.#rooms.publish({ room, event, data, id, from: socket.data.user });
-    return { ok: true, id: published.id };
+    return { ok: true, ...published };
+  }
+
+  @SubscribeMessage('room:history')
+  async history(@ConnectedSocket() socket: UserSocket, @MessageBody() body: unknown) {
+    const request = check(historyRequest, body);
+    const { room } = request;
+    if (room === socket.id || !socket.rooms.has(room)) {
+      throw new RequestError('NOT_IN_ROOM', `you are not in room ${room}: join it first`);
+    }
+    if (!this.#rooms.keeps(room)) throw new RequestError('BAD_REQUEST', `room ${room} keeps no history`);
+    return { ok: true, ...(await this.#rooms.history(request)) };
+  }
+
+  /** Joins and answers in one turn: what is said in the room from then on comes after the answer, and only there. */
+  async #enterKept(socket: UserSocket, { room, since }: { room: string; since?: Mark }, ack?: Answer): Promise<void> {
+    const followed = this.#rooms.follow(room);
+    try {
+      await followed.ready();
+      const others = await this.#adapter.countSockets(room);
+      const visible = ({ except = [] }: { except?: readonly string[] }) =>
+        !except.some((name) => socket.rooms.has(name));
+      await this.#rooms.replay({ room, since, visible }, ({ recovered, missed, mark }) => {
+        if (!followed.live || !socket.connected) throw unconfirmed();
+        const count = others + (socket.rooms.has(room) ? 0 : 1);
+        void socket.join(room);
+        ack?.({ ok: true, room, ...mark, count, ...(since && { recovered, missed }) });
+      });
+    } finally {
+      followed.close();
+    }
   }
 
   /** Whether the name is a socket's id, on any instance: who joins it would hear what is meant for that socket alone. */
@@ -115,14 +150,21 @@ export class RoomsGateway implements OnGatewayInit<Server> {
   }
 
   /** What was said in rooms without history while the link was down is lost, and everyone in them is told. */
-  #tellGap(cause: Error): void {
-    for (const room of this.#adapter.rooms.keys()) {
-      if (this.#adapter.sids.has(room)) continue;
-      this.#server.local.to(room).emit('room:gap', { room, reason: cause.message });
-    }
+  #tellGap({ message: reason }: Error, inRoom?: string): void {
+    const rooms =
+      inRoom === undefined ? [...this.#adapter.rooms.keys()].filter((room) => this.#isLive(room)) : [inRoom];
+    for (const room of rooms) this.#server.local.to(room).emit('room:gap', { room, reason });
+  }
+
+  #isLive(room: string): boolean {
+    return !this.#adapter.sids.has(room) && !this.#rooms.keeps(room);
   }
 
   get #adapter(): BroadcastAdapter {
     return this.#server.of('/').adapter as BroadcastAdapter;
   }
+}
+
+function unconfirmed(): RequestError {
+  return new RequestError('UNAVAILABLE', 'the broker does not confirm the room now: try again', RETRY_AFTER);
 }

@@ -46,6 +46,8 @@ export interface Header {
 
 export interface Message {
   readonly header: Header;
+  /** Where it is in its room's log, if it is in one. */
+  readonly pos?: string;
   /** The arguments as a JSON array, placeholders (`{"_placeholder":true,"num":0}`) standing for bytes. */
   readonly args: Buffer;
   /** One ready websocket frame per placeholder; empty for a message without bytes. */

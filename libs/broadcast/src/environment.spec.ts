@@ -157,7 +157,7 @@ describe('the environment', () => {
       BROADCAST_SECRET,
       BROADCAST_REQUIRE_SIGNED: '1',
     });
-    expect(optionsOf(environment)).toEqual({ instance: 'gw-1', secret: [BROADCAST_SECRET], requireSigned: true });
+    expect(optionsOf(environment)).toMatchObject({ instance: 'gw-1', secret: [BROADCAST_SECRET], requireSigned: true });
     const bus = createBus(environment);
     expect([bus.instance, bus.transport.name]).toEqual(['gw-1', 'redis']);
     expect(createBus(environment, { instance: 'gw-2' }).instance).toBe('gw-2');
@@ -184,7 +184,12 @@ describe('the environment as it is shown', () => {
 
   it('is otherwise what was read', () => {
     const read = readEnvironment({ REDIS_URL: 'redis://host:6379/1' });
-    expect(showEnvironment(read)).toEqual({ ...read, CORS_ORIGINS: '', SHUTDOWN_GRACE: '25000ms' });
+    expect(showEnvironment(read)).toEqual({
+      ...read,
+      CORS_ORIGINS: '',
+      ROOM_PROFILES: '{}',
+      SHUTDOWN_GRACE: '25000ms',
+    });
   });
 
   it.each([{ REDIS_URL: 'http://me:s3cret@host' }, { BROADCAST_SECRET: 's3cret' }])(

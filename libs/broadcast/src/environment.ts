@@ -30,6 +30,9 @@ const schema = z
       .default(''),
     BROADCAST_SECRET: secrets().optional(),
     BROADCAST_REQUIRE_SIGNED: boolean().default(false),
+    HISTORY_SIZE: integer('a number of messages from 0 to 100000', 0, 100_000).optional(),
+    HISTORY_TTL: duration().optional(),
+    ROOM_PROFILES: profiles().default({}),
     AUTH_ANONYMOUS: boolean().optional(),
     CORS_ORIGINS: origins().default([]),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
@@ -48,17 +51,24 @@ const schema = z
     AUTH_ANONYMOUS,
   }));
 
+/** The gateway's and the worker's own defaults: what is said in a room can be read again for a while. */
+export const APP_DEFAULTS = { HISTORY_SIZE: '200', HISTORY_TTL: '10m' };
+
 /** What the environment says, with defaults filled in. Durations are in ms. */
 export type Environment = z.output<typeof schema>;
 
 /**
  * Reads the environment. An empty value counts as none.
  *
+ * @param defaults what holds where nothing is said; the gateway and the worker keep histories by default
  * @throws BroadcastError `BAD_REQUEST`: one sentence that names every wrong variable and what it expects
  */
-export function readEnvironment(variables: NodeJS.ProcessEnv = process.env): Environment {
+export function readEnvironment(
+  variables: NodeJS.ProcessEnv = process.env,
+  defaults: NodeJS.ProcessEnv = {},
+): Environment {
   const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
-  const { data, error } = schema.safeParse(given);
+  const { data, error } = schema.safeParse({ ...defaults, ...given });
   if (data) return data;
   const wrong = error.issues.map(({ path, message }) => `${path.join('.')}: expected ${message}`);
   throw new BroadcastError('BAD_REQUEST', `The environment is wrong: ${[...new Set(wrong)].join('; ')}.`);
@@ -70,9 +80,13 @@ export function transportOf(environment: Environment): Transport {
 }
 
 /** The options of a bus that the environment names. */
-export function optionsOf(environment: Environment): Pick<BusOptions, 'instance' | 'secret' | 'requireSigned'> {
+export function optionsOf(
+  environment: Environment,
+): Pick<BusOptions, 'instance' | 'secret' | 'requireSigned' | 'history' | 'profiles'> {
   const { INSTANCE_ID: instance, BROADCAST_SECRET: secret, BROADCAST_REQUIRE_SIGNED: requireSigned } = environment;
-  return { instance, secret, requireSigned };
+  const { HISTORY_SIZE: size, HISTORY_TTL: ttl, ROOM_PROFILES: profiles } = environment;
+  const history = { ...(size !== undefined && { size }), ...(ttl !== undefined && { ttl }) };
+  return { instance, secret, requireSigned, history, profiles };
 }
 
 /** A bus as the environment says: over its transport, with its instance id and its secret. Not connected yet. */
@@ -83,11 +97,14 @@ export function createBus(environment: Environment = readEnvironment(), options:
 /** The environment as it may be shown, and given again: without the passwords and secrets in it. */
 export function showEnvironment(environment: Environment): Record<string, unknown> {
   const { REDIS_URL, RABBITMQ_URL, BROADCAST_SECRET, SHUTDOWN_GRACE, CORS_ORIGINS } = environment;
+  const { HISTORY_TTL, ROOM_PROFILES } = environment;
   return {
     ...environment,
     ...(REDIS_URL !== undefined && { REDIS_URL: hidePassword(REDIS_URL) }),
     ...(RABBITMQ_URL !== undefined && { RABBITMQ_URL: hidePassword(RABBITMQ_URL) }),
     ...(BROADCAST_SECRET && { BROADCAST_SECRET: BROADCAST_SECRET.map(() => '***').join(',') }),
+    ...(HISTORY_TTL !== undefined && { HISTORY_TTL: `${HISTORY_TTL}ms` }),
+    ROOM_PROFILES: JSON.stringify(ROOM_PROFILES),
     SHUTDOWN_GRACE: `${SHUTDOWN_GRACE}ms`,
     CORS_ORIGINS: CORS_ORIGINS.join(','),
   };
@@ -126,10 +143,34 @@ function origins() {
     .refine((list) => list.every(isOrigin), what);
 }
 
+/** JSON: `{"support":{"history":{"size":1000,"ttl":"24h"}},"game":{"history":{"size":0}}}` */
+function profiles() {
+  const what = 'JSON such as {"game":{"history":{"size":0}},"support":{"history":{"size":1000,"ttl":"24h"}}}';
+  const history = z.strictObject({
+    size: z.int(what).min(0, what).max(100_000, what).optional(),
+    ttl: z.union([z.number().min(1_000), duration()], what).optional(),
+  });
+  const schema = z.record(z.string(), z.strictObject({ history: history.optional() }));
+  return z.string().transform((value, context): z.output<typeof schema> => {
+    const { success, data } = schema.safeParse(parseJson(value));
+    if (success) return data;
+    context.addIssue({ code: 'custom', message: what });
+    return z.NEVER;
+  });
+}
+
+function parseJson(value: string): unknown {
+  try {
+    return JSON.parse(value);
+  } catch {
+    return undefined;
+  }
+}
+
 function duration() {
   const what = 'a duration such as 500ms, 25s, 10m or 1h';
   return z
-    .string()
+    .string(what)
     .regex(/^\d{1,9}(ms|s|m|h)$/, what)
     .transform((value) => {
       const [, amount, unit] = /^(\d+)(\w+)$/.exec(value) as unknown as [string, string, keyof typeof UNITS];

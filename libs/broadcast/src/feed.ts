@@ -9,6 +9,12 @@ import { BroadcastError } from './errors.js';
 import { epochOf, idOf, isSameMark, offsetOf, type Mark, type Position } from './position.js';
 import type { LogEntry, LogPage, ReadOptions } from './transport.js';
 
+/** A page whose messages all have their ids. */
+export type StoredPage = Omit<LogPage, 'entries'> & { readonly entries: readonly StoredEntry[] };
+
+/** A message of the log, by its id. */
+export type StoredEntry = LogEntry & { readonly id: string };
+
 /** Hears a room's messages: those that are only live carry no position. Throws when one cannot be handled. */
 export type FeedListener = (payload: Buffer, pos: Position | undefined) => void;
 
@@ -21,7 +27,7 @@ export interface FeedOptions {
   readonly ringBytes: number;
   /** Messages that may wait while missed ones are read. */
   readonly bufferSize: number;
-  readonly read: (options: ReadOptions) => Promise<LogPage>;
+  readonly read: (options: ReadOptions) => Promise<StoredPage>;
   /** The newest place of the log, see {@link RoomLog.tops}. */
   readonly top: () => Promise<Mark>;
   readonly deliver: FeedListener;
@@ -34,7 +40,7 @@ export interface Missed {
   /** `false`: it cannot be promised that these are all; then there are none. */
   readonly recovered: boolean;
   /** Oldest first. */
-  readonly entries: readonly LogEntry[];
+  readonly entries: readonly StoredEntry[];
 }
 
 const LOST: Missed = { recovered: false, entries: [] };
@@ -45,7 +51,7 @@ const PATIENCE = 2_000;
 
 export class Feed {
   readonly #options: FeedOptions;
-  #ring: LogEntry[] = [];
+  #ring: StoredEntry[] = [];
   #ringBytes = 0;
   /** The place before the first of the ring. */
   #base?: Mark;
@@ -123,8 +129,8 @@ export class Feed {
    * @throws BroadcastError through the promise when the log cannot be read now
    */
   async replay<T>(since: Mark, limit: number, then: (missed: Missed) => T): Promise<T> {
-    const older: LogEntry[] = [];
-    const finish = (newer: readonly LogEntry[]) => {
+    const older: StoredEntry[] = [];
+    const finish = (newer: readonly StoredEntry[]) => {
       const entries = [...older, ...newer];
       return then(entries.length > limit ? LOST : { recovered: true, entries });
     };
@@ -155,7 +161,7 @@ export class Feed {
   }
 
   /** The last messages, if as many are at hand as are asked for. */
-  latest(limit: number): readonly LogEntry[] | undefined {
+  latest(limit: number): readonly StoredEntry[] | undefined {
     return this.isLive && this.#ring.length >= limit ? this.#ring.slice(-limit) : undefined;
   }
 
@@ -300,7 +306,7 @@ export class Feed {
   }
 
   /** What is at hand after a place, if that place is at hand. */
-  #after(place: Mark): readonly LogEntry[] | undefined {
+  #after(place: Mark): readonly StoredEntry[] | undefined {
     const [base, last] = [this.#base!, this.#last!];
     if (isSameMark(last, place)) return [];
     if (isSameMark(base, place)) return this.#ring;
@@ -315,7 +321,7 @@ export class Feed {
 }
 
 /** The id is looked up when somebody asks for it: of most messages nobody does. */
-function lazyEntry(payload: Buffer, pos: Position, id: string | undefined): LogEntry {
+function lazyEntry(payload: Buffer, pos: Position, id: string | undefined): StoredEntry {
   if (id !== undefined) return { payload, pos, id };
   return {
     payload,

@@ -4,11 +4,11 @@
  */
 import { deadline } from './deadline.js';
 import { BroadcastError, toError } from './errors.js';
-import { Feed, type FeedListener, type Missed } from './feed.js';
+import { Feed, type FeedListener, type Missed, type StoredEntry, type StoredPage } from './feed.js';
 import { idOf, type Mark, type Position } from './position.js';
 import { Profiles, type HistoryOptions, type ProfilesOptions } from './profiles.js';
 import type { Subscription } from './subscriptions.js';
-import type { AppendOptions, Channel, Features, LogEntry, LogPage, ReadOptions, RoomLog } from './transport.js';
+import type { AppendOptions, Channel, Features, LogEntry, ReadOptions, RoomLog } from './transport.js';
 
 export interface LogsOptions extends ProfilesOptions {
   /** How long a message without an answer is sent again under its id before its fate is uncertain, in ms. @default 10_000 */
@@ -51,8 +51,6 @@ export interface History {
   /** Whether nothing is left out: neither beyond the limit, nor behind the position that was given. */
   readonly complete: boolean;
 }
-
-export type StoredEntry = LogEntry & { readonly id: string };
 
 /** Pause before a log that could not be read is read again, in ms. */
 const RETRY = 500;
@@ -190,7 +188,8 @@ export class Logs {
   up(): void {
     this.#isUp = true;
     for (const { feed } of this.#followed.values()) if (!feed.isLive) this.#align(feed);
-    if (this.retention > 0) this.#watch ??= setInterval(() => void this.#compare(), this.#options.watchInterval).unref();
+    if (this.retention > 0)
+      this.#watch ??= setInterval(() => void this.#compare(), this.#options.watchInterval).unref();
   }
 
   /** The link is gone. */
@@ -303,7 +302,10 @@ export class Logs {
         const batch = rooms.slice(i, i + BATCH);
         const tops = await this.#call(this.#bus.log().tops(batch), 'comparing positions');
         batch.forEach((room, index) => {
-          this.#followed.get(room)?.feed.compare(tops[index]!).catch(() => undefined);
+          this.#followed
+            .get(room)
+            ?.feed.compare(tops[index]!)
+            .catch(() => undefined);
         });
       }
     } catch (error) {
@@ -312,7 +314,7 @@ export class Logs {
     }
   }
 
-  async #read(room: string, options: ReadOptions): Promise<LogPage & { entries: readonly StoredEntry[] }> {
+  async #read(room: string, options: ReadOptions): Promise<StoredPage> {
     const page = await this.#call(this.#bus.log().read(room, options), `reading the log of room ${room}`);
     const entries = page.entries.map((entry) => this.#opened(room, entry));
     if (options.from !== undefined) this.#bus.counts.caughtUp += entries.length;
@@ -358,8 +360,8 @@ export class Logs {
   }
 }
 
-function visible(entries: readonly LogEntry[]): readonly StoredEntry[] {
-  return (entries as readonly StoredEntry[]).filter(({ payload }) => payload.length > 0);
+function visible(entries: readonly StoredEntry[]): readonly StoredEntry[] {
+  return entries.filter(({ payload }) => payload.length > 0);
 }
 
 function asUnavailable(error: unknown): BroadcastError {

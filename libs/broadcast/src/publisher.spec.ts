@@ -5,7 +5,15 @@ import { ScriptedLink } from './testing/scripted.js';
 const failed = jest.fn();
 
 function publisher(options: Partial<PublisherOptions> = {}): Publisher {
-  return new Publisher({ outboxSize: 3, outboxAge: 2_000, callTimeout: 5_000, appendTimeout: 10_000, maxBytes: 1_000, failed, ...options });
+  return new Publisher({
+    outboxSize: 3,
+    outboxAge: 2_000,
+    callTimeout: 5_000,
+    appendTimeout: 10_000,
+    maxBytes: 1_000,
+    failed,
+    ...options,
+  });
 }
 
 function silentLink(): ScriptedLink {

@@ -162,7 +162,7 @@ export class Publisher {
     return !this.#closed && until !== undefined && performance.now() < until;
   }
 
-  #settle(pending: Pending, error?: Error, pos?: Position | undefined): void {
+  #settle(pending: Pending, error?: Error, pos?: Position): void {
     if (!this.#outbox.delete(pending) && !this.#underWay.delete(pending)) return;
     this.#bytes -= pending.bytes;
     if (error) pending.reject(error);

@@ -5,6 +5,7 @@
 import type { Bus } from './bus.js';
 import { encode, type Header } from './envelope.js';
 import { BroadcastError } from './errors.js';
+import type { Position } from './position.js';
 import type { Channel } from './transport.js';
 
 /** A message that would take more ways than this takes one, to every instance. */
@@ -26,7 +27,8 @@ export function looksLikeSocketId(room: string): boolean {
 }
 
 /**
- * Publishes once for each way, and resolves when the broker has accepted all of it.
+ * Publishes once for each way, and resolves when the broker has accepted all of it: with the positions that it has in
+ * the logs of rooms with history, in their order. A plain emit is stored in none.
  *
  * @param rooms none: the whole namespace
  * @throws BroadcastError `BAD_REQUEST` and `TOO_LARGE` at once; what {@link Bus.publish} says, through the promise
@@ -36,20 +38,33 @@ export function publishToRooms(
   rooms: readonly string[],
   header: Omit<Header, 'v' | 'room' | 'rooms' | 'kind'>,
   args: readonly unknown[],
-  { channels = rooms.map((room): Channel => `room:${room}`), maxBytes = Infinity }: RoutingOptions = {},
-): Promise<unknown> {
-  const toAll = channels.length === 0 || channels.length > MAX_ROUTES || channels.includes('all');
-  const ways: readonly Channel[] = toAll ? ['all'] : channels;
+  { channels, maxBytes = Infinity }: RoutingOptions = {},
+): Promise<(Position | undefined)[]> {
+  const kept = header.raw ? [] : rooms.filter((room) => bus.logs.historyOf(room));
+  const live = kept.length === 0 ? rooms : rooms.filter((room) => !kept.includes(room));
+  const encoded = (address: Pick<Header, 'room' | 'rooms' | 'kind'>) => {
+    const payload = encode({ ...header, ...address }, args);
+    if (payload.length <= maxBytes) return payload;
+    throw new BroadcastError('TOO_LARGE', `the message has ${payload.length} bytes, the limit is ${maxBytes}`);
+  };
+  const publishing: Promise<Position | undefined | void>[] = [];
+  if (kept.length > 0) {
+    const payload = encoded(addressed(rooms));
+    publishing.push(...kept.map((room) => bus.logs.append(room, payload, header.id!)));
+    if (live.length === 0) return Promise.all(publishing) as Promise<(Position | undefined)[]>;
+  }
+  const ways = waysOf(channels ?? live.map((room): Channel => `room:${room}`));
   const payloads = new Map<boolean, Buffer>();
   for (const inRoom of new Set(ways.map(isRoom))) {
-    const address = inRoom ? addressed(rooms) : { kind: 'emit', ...named(rooms) };
-    const payload = encode({ ...header, ...address }, args);
-    if (payload.length > maxBytes) {
-      throw new BroadcastError('TOO_LARGE', `the message has ${payload.length} bytes, the limit is ${maxBytes}`);
-    }
-    payloads.set(inRoom, payload);
+    payloads.set(inRoom, encoded(inRoom ? addressed(rooms) : { kind: 'emit', ...named(live) }));
   }
-  return Promise.all(ways.map((channel) => bus.publish(channel, payloads.get(isRoom(channel))!)));
+  publishing.push(...ways.map((channel) => bus.publish(channel, payloads.get(isRoom(channel))!)));
+  return Promise.all(publishing) as Promise<(Position | undefined)[]>;
+}
+
+function waysOf(channels: readonly Channel[]): readonly Channel[] {
+  const toAll = channels.length === 0 || channels.length > MAX_ROUTES || channels.includes('all');
+  return toAll ? ['all'] : channels;
 }
 
 function isRoom(channel: Channel): boolean {

@@ -2,7 +2,7 @@
  * The way in that both apps share: read the environment, start, and say in one sentence why it cannot be.
  */
 import type { INestApplicationContext } from '@nestjs/common';
-import { readEnvironment, showEnvironment, type Environment } from './environment.js';
+import { APP_DEFAULTS, readEnvironment, showEnvironment, type Environment } from './environment.js';
 import { BroadcastError } from './errors.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
@@ -26,7 +26,7 @@ export async function run({ check = () => undefined, start }: App): Promise<void
     if (more.length > 0 || (option !== undefined && option !== '--check-config')) {
       throw new BroadcastError('BAD_REQUEST', `Unknown option ${[option, ...more].join(' ')}. ${USAGE}`);
     }
-    const environment = readEnvironment();
+    const environment = readEnvironment(process.env, APP_DEFAULTS);
     check(environment);
     if (option === '--check-config') return console.log(JSON.stringify(showEnvironment(environment), null, 2));
     warn(environment);

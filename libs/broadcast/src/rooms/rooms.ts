@@ -13,7 +13,11 @@ import {
 } from '../audience.js';
 import type { Bus } from '../bus.js';
 import { stamp, type Header } from '../envelope.js';
+import { BroadcastError } from '../errors.js';
+import type { Mark, Position } from '../position.js';
 import { publishToRooms } from '../routing.js';
+import type { Subscription } from '../subscriptions.js';
+import { toMessages, type StoredMessage } from './stored-message.js';
 
 /** One message to one room. */
 export interface RoomMessage {
@@ -32,7 +36,50 @@ export interface RoomMessage {
 export interface Published {
   /** The message's id. */
   id: string;
+  /** Its place in the log of a room with history. */
+  pos?: Position;
 }
+
+/** Where to read, in a room with history. */
+export interface HistoryRequest {
+  room: string;
+  /** What comes after this position, oldest first. */
+  after?: Position;
+  /** The last ones before this position. @default the end */
+  before?: Position;
+  /** @default 50, at most 1000 */
+  limit?: number;
+  /** Socket.IO namespace. @default '/' */
+  namespace?: string;
+}
+
+export interface RoomHistory {
+  /** Oldest first. */
+  messages: StoredMessage[];
+  /** Whether nothing is left out: neither beyond the limit, nor because it is not kept any more. */
+  complete: boolean;
+}
+
+/** What somebody who comes back to a room has missed. */
+export interface Replay {
+  /** `false`: it cannot be promised that these are all; then there are none. */
+  recovered: boolean;
+  /** Oldest first. */
+  missed: StoredMessage[];
+  /** The place from which the room's messages are heard. */
+  mark?: Mark;
+}
+
+export interface ReplayRequest {
+  room: string;
+  /** The last message that was seen: its position and its id. @default none: only the place of now is wanted */
+  since?: Mark;
+  namespace?: string;
+  /** Messages for which it gives `false` are left out. */
+  visible?: (header: Header) => boolean;
+}
+
+const MAX_HISTORY = 1_000;
 
 export interface RoomsOptions {
   /** Largest message, as it travels (header included, about 150 bytes), in bytes. @default Infinity */
@@ -80,6 +127,47 @@ export class Rooms {
       ...(id !== undefined && { id }),
       from,
       maxBytes: this.#maxBytes,
+    });
+  }
+
+  /** Whether what is said in the room is kept. */
+  keeps(room: string): boolean {
+    return this.#bus.logs.historyOf(room) !== undefined;
+  }
+
+  /**
+   * Reads what was said in a room with history: its end, what came before a position, or after one.
+   *
+   * @throws BroadcastError through the promise: `BAD_REQUEST` (a live room, both positions), `UNAVAILABLE`, `TIMEOUT`
+   */
+  async history({ room, after, before, limit = 50, namespace }: HistoryRequest): Promise<RoomHistory> {
+    if (after !== undefined && before !== undefined) {
+      throw new BroadcastError('BAD_REQUEST', 'expected "after" or "before", not both');
+    }
+    if (!Number.isInteger(limit) || limit < 1 || limit > MAX_HISTORY) {
+      throw new BroadcastError('BAD_REQUEST', `expected a limit from 1 to ${MAX_HISTORY}`);
+    }
+    const { entries, complete } = await this.#bus.logs.read(room, { from: after, before, limit });
+    return { messages: toMessages(entries, room, nameOfNamespace(namespace)), complete };
+  }
+
+  /** Hears a room with history from now on, so that `replay()` can be asked. `ready()` resolves when it does. */
+  follow(room: string): Subscription {
+    return this.#bus.logs.follow(room, () => undefined);
+  }
+
+  /**
+   * Finds what was said in a followed room since a mark, and calls `enter` with it in the turn in which that is complete:
+   * a socket that joins the room in that call misses nothing and hears nothing twice.
+   *
+   * @throws BroadcastError through the promise: the log cannot be read now
+   */
+  async replay<T>({ room, since, namespace, visible }: ReplayRequest, enter: (replay: Replay) => T): Promise<T> {
+    const { logs } = this.#bus;
+    if (!since) return enter({ recovered: false, missed: [], mark: logs.markOf(room) });
+    return logs.replay(room, since, ({ recovered, entries }) => {
+      const missed = toMessages(entries, room, nameOfNamespace(namespace), visible);
+      return enter({ recovered, missed, mark: logs.markOf(room) });
     });
   }
 
@@ -131,6 +219,6 @@ async function say(
   const { id, at, origin } = stamp(bus.instance);
   const header = { id, ...saidBy, at, origin, ...address };
   const args = [checkEvent(event), ...checkArgs([data === undefined ? null : data])];
-  await publishToRooms(bus, [...new Set(rooms)], header, args, { maxBytes });
-  return { id: header.id };
+  const positions = await publishToRooms(bus, [...new Set(rooms)], header, args, { maxBytes });
+  return { id: header.id, ...(rooms.length === 1 && positions[0] !== undefined && { pos: positions[0] }) };
 }

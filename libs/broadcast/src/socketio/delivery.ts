@@ -59,6 +59,6 @@ export class Delivery {
 
   #values(message: Message, room: string | undefined): unknown[] {
     const values = decodeArgs(message);
-    return message.header.raw ? values : [...values, meta(message.header, room)];
+    return message.header.raw ? values : [...values, meta(message.header, room, message.pos)];
   }
 }

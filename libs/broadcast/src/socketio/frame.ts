@@ -22,11 +22,17 @@ const END = Buffer.from(']');
 
 /** @param room the room it is delivered in: a message says so to its receivers */
 export function buildFrame(message: Message, room: string | undefined): Frame {
-  const { header, args, frames } = message;
+  const { header, args, frames, pos } = message;
   const prefix = Buffer.from(packetPrefix(frames.length, header.nsp));
   const parts = header.raw
     ? [prefix, args]
-    : [prefix, args.subarray(0, args.lastIndexOf(END)), COMMA, Buffer.from(JSON.stringify(meta(header, room))), END];
+    : [
+        prefix,
+        args.subarray(0, args.lastIndexOf(END)),
+        COMMA,
+        Buffer.from(JSON.stringify(meta(header, room, pos))),
+        END,
+      ];
   const frame = websocketFrame(TEXT_OPCODE, parts);
   return [
     // The first byte is Engine.IO's ("4", a message); its other transports put their own.
@@ -36,6 +42,6 @@ export function buildFrame(message: Message, room: string | undefined): Frame {
 }
 
 /** What a receiver learns about a message, beside its content. */
-export function meta({ id, at, from }: Header, room: string | undefined) {
-  return { room, id, at, from };
+export function meta({ id, at, from }: Header, room: string | undefined, pos?: string) {
+  return { room, id, at, from, pos };
 }

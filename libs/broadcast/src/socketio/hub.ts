@@ -6,6 +6,7 @@
 import type { Bus, BusState } from '../bus.js';
 import { decode, decodeArgs, instanceOf, NEWER, type Header, type Message } from '../envelope.js';
 import { Membership, type Departure, type MembershipOptions } from '../membership.js';
+import { idOf, type Position } from '../position.js';
 import { RecentIds } from '../recent-ids.js';
 import { looksLikeSocketId } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
@@ -73,7 +74,7 @@ export class AdapterHub {
   hold(room: string): Subscription {
     const held = this.#rooms.get(room) ?? {
       holders: 0,
-      subscription: this.bus.subscribe(`room:${room}`, (payload) => this.#receive(room, payload)),
+      subscription: this.#subscribe(room),
     };
     held.holders++;
     this.#rooms.set(room, held);
@@ -124,14 +125,21 @@ export class AdapterHub {
     membership.start();
   }
 
-  #receive(room: string, payload: Buffer): void {
+  /** A room with history is heard from its log. */
+  #subscribe(room: string): Subscription {
+    const { bus } = this;
+    if (!bus.logs.historyOf(room)) return bus.subscribe(`room:${room}`, (payload) => this.#receive(room, payload));
+    return bus.logs.follow(room, (payload, pos) => this.#receive(room, payload, pos));
+  }
+
+  #receive(room: string, payload: Buffer, pos?: Position): void {
     const message = decode(payload);
     // Messages of a kind belong on the control channels; their arguments need not be anything that clients can take.
     if (message === NEWER || message.header.kind !== undefined) {
       this.bus.counts.ignored++;
       return;
     }
-    this.#deliver(message, room);
+    this.#deliver(pos === undefined ? message : placed(message, payload, pos), room);
   }
 
   /** A message to many rooms at once, to sockets by their ids, or to a whole namespace. */
@@ -210,6 +218,12 @@ export class AdapterHub {
   #each(visit: (member: HubMember) => void): void {
     for (const members of this.#members.values()) for (const member of members) visit(member);
   }
+}
+
+/** As it is in its log: with its place, and an id in any case. */
+function placed(message: Message, payload: Buffer, pos: Position): Message {
+  const { header } = message;
+  return { ...message, pos, header: header.id === undefined ? { ...header, id: idOf(payload, pos) } : header };
 }
 
 /** Names a message in a room; a message without an id has no name. */

@@ -65,7 +65,11 @@ export class ScriptedLink implements Link {
 
 export class ScriptedTransport implements Transport {
   readonly name = 'scripted';
-  readonly features: { -readonly [K in keyof Features]: Features[K] } = { network: true, redelivers: false, log: 'room' };
+  readonly features: { -readonly [K in keyof Features]: Features[K] } = {
+    network: true,
+    redelivers: false,
+    log: 'room',
+  };
   /** Every link that was opened, the latest last. */
   readonly links: ScriptedLink[] = [];
   /** When each attempt to open a link was made. */

@@ -11,7 +11,7 @@
 import type { Channel as AmqpChannel, ConsumeMessage } from 'amqplib';
 import { deadline } from '../deadline.js';
 import { BroadcastError } from '../errors.js';
-import { offsetOf, positionOf, type Mark, type Position } from '../position.js';
+import { epochOf, offsetOf, positionOf, type Mark, type Position } from '../position.js';
 import type { AppendOptions, Channel, LinkEvents, LogEntry, LogPage, ReadOptions, RoomLog } from '../transport.js';
 import { ulid } from '../ulid.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
@@ -20,6 +20,7 @@ import { StreamScans } from './rabbitmq.scans.js';
 
 /** All positions are of one log, whose identity the ids in it prove. */
 const EPOCH = 's';
+const EPOCH_START = positionOf(EPOCH, 0);
 /** Ids that are kept, whatever their age. */
 const MAX_IDS = 200_000;
 /** How long the first message may take that shows where the stream goes on, and reading the ids of late, in ms. */
@@ -40,10 +41,10 @@ export interface LogMemory {
 
 export interface LogParts {
   /** Publishes as mandatory. Resolves when it is confirmed, rejects when it is returned. */
-  publish(key: string, payload: Buffer, id: string): Promise<void>;
+  publish: (key: string, payload: Buffer, id: string) => Promise<void>;
   /** A channel that ends the link when it fails. */
-  channel(): Promise<AmqpChannel>;
-  failed(cause: Error): void;
+  channel: () => Promise<AmqpChannel>;
+  failed: (cause: Error) => void;
   readonly prefetch: number;
   readonly idWindow: number;
 }
@@ -65,7 +66,7 @@ export class RabbitmqLog implements RoomLog {
     this.#parts = parts;
     this.#names = names;
     this.#events = events;
-    this.#scans = new StreamScans(() => parts.channel(), names.log, parts.failed);
+    this.#scans = new StreamScans(parts.channel, names.log, parts.failed);
     this.memory = memory ?? { ids: new Map(), channels: new Map() };
   }
 
@@ -74,6 +75,7 @@ export class RabbitmqLog implements RoomLog {
     const channel = await this.#parts.channel();
     await channel.prefetch(this.#parts.prefetch);
     const deliveries = new Deliveries(channel, this.#parts.failed);
+    let current = '';
     const consume = async (offset: unknown) => {
       const { consumerTag } = await channel.consume(
         this.#names.log,
@@ -85,7 +87,6 @@ export class RabbitmqLog implements RoomLog {
       );
       return consumerTag;
     };
-    let current = '';
     if (this.memory.last) await this.#resume(this.memory.last, consume, (tag) => channel.cancel(tag));
     else await this.#begin(consume, (tag) => channel.cancel(tag));
     this.#delivering = true;
@@ -108,19 +109,30 @@ export class RabbitmqLog implements RoomLog {
   async read(room: string, { from, before, limit }: ReadOptions): Promise<LogPage> {
     const key = routingKey(`room:${room}`);
     const end = this.memory.last?.offset ?? -1;
+    if (epochOf(from ?? before ?? EPOCH_START) !== EPOCH) return { entries: [], more: false };
     if (from !== undefined) {
       const start = offsetOf(from) - 1;
       if (start > end) return { entries: [], more: false };
       const { last } = this.memory;
       if (last && start === last.offset) return { at: this.#entry(last.message), entries: [], more: false };
-      const { first, messages } = await this.#scans.scan({ key, start, end, limit: limit + 1 });
+      // The one at the position itself, and one more than is asked for.
+      const { first, messages } = await this.#scans.scan({ key, start, end, limit: limit + 2 });
       const found = first && offset(first) === start ? first : undefined;
       const at = found ? this.#entry(found) : start < 0 ? { pos: from } : undefined;
       const entries = messages.filter((message) => message !== found && this.#isFirstCopy(message));
-      return { at, entries: entries.slice(0, limit).map((each) => this.#entry(each)), more: entries.length > limit };
+      return {
+        at,
+        entries: entries.slice(0, limit).map((each) => this.#entry(each)),
+        more: entries.length > limit || messages.length === limit + 2,
+      };
     }
     const stop = before === undefined ? end : Math.min(end, offsetOf(before) - 2);
-    const found = await this.#scans.scanBack({ key, end: stop, limit: limit + 1, keep: (each) => this.#isFirstCopy(each) });
+    const found = await this.#scans.scanBack({
+      key,
+      end: stop,
+      limit: limit + 1,
+      keep: (each) => this.#isFirstCopy(each),
+    });
     const entries = found.map((each) => this.#entry(each));
     return { entries: entries.slice(-limit), more: entries.length > limit };
   }

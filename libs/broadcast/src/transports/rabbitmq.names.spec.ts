@@ -45,6 +45,7 @@ describe('names at the broker', () => {
   it('all carry the prefix', () => {
     expect(brokerNames('eu.', 'gw-1', '0a1b')).toEqual({
       rooms: 'eu.live_rooms',
+      log: 'eu.live_rooms.log',
       control: 'eu.roomcast',
       queue: 'eu.live_rooms.i.gw-1.0a1b',
       deadLetterExchange: 'eu.live_rooms.dlx',

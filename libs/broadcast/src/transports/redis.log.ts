@@ -80,7 +80,7 @@ if ARGV[4] == 'after' then
   return { meta[1], meta[2] or '0', meta[3] or '', redis.call('XRANGE', KEYS[1], ARGV[2], '+', 'COUNT', ARGV[3] + 2) }
 end
 local last = '+'
-if ARGV[2] ~= '-1' then last = '(' .. ARGV[2] end
+if ARGV[2] ~= '-1' then last = '(' .. ARGV[2] .. '-0' end
 return { meta[1], meta[2] or '0', meta[3] or '', redis.call('XREVRANGE', KEYS[1], last, '-', 'COUNT', ARGV[3] + 1) }`);
 
 /** KEYS: meta. ARGV: an epoch to begin, lifetime. */
@@ -129,8 +129,8 @@ export class RedisLog implements RoomLog {
     const answer = (await READ.run(this.#redis, [`${key}:log`, `${key}:meta`], args)) as
       [Buffer, Buffer, Buffer, RawEntry[]] | [null];
     if (answer[0] === null) return { entries: [], more: false };
-    const top = markOf(answer[0], answer[1]!, answer[2]!);
-    const raw = answer[3]!;
+    const top = markOf(answer[0], answer[1], answer[2]);
+    const raw = answer[3];
     const entries = raw.map((entry) => entryOf(epochOf(top.pos), entry));
     if (from === undefined) return { entries: entries.slice(0, limit).reverse(), more: entries.length > limit };
     // The one at the position itself has been asked for too.

@@ -48,7 +48,11 @@ class RedisLink implements Link {
     subscriber.on('messageBuffer', (name: Buffer, payload: Buffer) => this.#receive(name, payload));
   }
 
-  static async open(events: LinkEvents, { instance, signal, idWindow = 0 }: OpenOptions, options: RedisTransportOptions) {
+  static async open(
+    events: LinkEvents,
+    { instance, signal, idWindow = 0 }: OpenOptions,
+    options: RedisTransportOptions,
+  ) {
     const { Redis } = await load();
     const { url = 'redis://127.0.0.1:6379', prefix = '', connection } = options;
     const settings: RedisOptions = {
