@@ -61,6 +61,7 @@ export class ScriptedLink implements Link {
 export class ScriptedTransport implements Transport {
   readonly name = 'scripted';
   readonly features = { network: true, redelivers: false };
+  readonly address = 'a:1';
   /** Every link that was opened, the latest last. */
   readonly links: ScriptedLink[] = [];
   /** When each attempt to open a link was made. */
