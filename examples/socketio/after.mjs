@@ -8,6 +8,7 @@ import { rooms } from './rooms.mjs';
 
 const bus = createBus();
 await bus.connect();
+console.log(`connected over ${bus.transport.name}`);
 
 const server = createServer();
 const io = new Server(server, { adapter: createAdapter(bus) });

@@ -37,6 +37,7 @@ describe('the package of the library', () => {
     const tested = Object.keys(ranges).map((name) => [name, rangeOf(name)]);
     const older: Record<string, string> = {
       '@nestjs/common': '^11.0.0 || ^12.1.1',
+      '@nestjs/core': '^11.0.0 || ^12.1.1',
       '@nestjs/microservices': '^11.0.0 || ^12.1.1',
       '@nestjs/platform-socket.io': '^11.0.0 || ^12.1.1',
       ioredis: '^5.4.0 || ^6.0.0',

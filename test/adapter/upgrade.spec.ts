@@ -7,7 +7,7 @@ import { until } from '@app/broadcast/testing';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { transports } from '../transports.js';
-import { acquainted, settle, Stage, type Instance, type Visitor } from './stage.js';
+import { acquainted, QUIET, settle, Stage, type Instance, type Visitor } from './stage.js';
 
 interface Fixture {
   name: string;
@@ -70,7 +70,7 @@ describe.each(transports)('servers over %s', (_name, prepare) => {
 
   beforeEach(async () => {
     // No probe and no heartbeat: what is counted comes from the case.
-    const quiet = { bus: { probeInterval: 600_000 }, adapter: { heartbeatInterval: 600_000, requestsTimeout: 60_000 } };
+    const quiet = { bus: { probeInterval: 600_000 }, adapter: { ...QUIET.adapter, requestsTimeout: 60_000 } };
     instances = [await stage.instance(quiet), await stage.instance(quiet)];
     other = await stage.bus({ instance: 'previous', probeInterval: 600_000 });
     const [one, two] = instances;

@@ -50,6 +50,14 @@ conformance(
 );
 
 describe('rabbitmq, further', () => {
+  it('says that a vhost is refused', async () => {
+    const bus = new Bus(rabbitmq({ url: `${url}/not-there` }));
+    bus.on('error', () => undefined);
+    const place = `${new URL(url).host}/not-there`;
+    await expect(bus.connect(2_000)).rejects.toThrow(`no link to RabbitMQ at ${place}: the broker refused the vhost: `);
+    await bus.close();
+  });
+
   /** Two buses on the broker that may be harmed, one for each direction. */
   async function pair(probeInterval = 200): Promise<{ broker: RabbitmqProcess; speaker: Bus; hearer: Bus }> {
     const broker = (mortal ??= await startRabbitmq());

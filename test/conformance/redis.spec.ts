@@ -1,9 +1,10 @@
 /*
  * Redis against the suite: the shared one, the same behind a gate, and one of its own that may be killed.
  */
-import { redis } from '@app/broadcast';
+import { Bus, redis } from '@app/broadcast';
 import { conformance } from '@app/broadcast/testing';
 import { Redis } from 'ioredis';
+import { inspect } from 'node:util';
 import { openGate, type Gate } from '../brokers/gate.js';
 import { startRedis, type RedisProcess } from '../brokers/redis.js';
 
@@ -38,3 +39,18 @@ conformance(
     leftovers: async (prefix) => (await observer.pubsub('CHANNELS', `${prefix}*`)) as string[],
   },
 );
+
+describe('redis, further', () => {
+  it('says why a wrong password is refused, and shows it to no log', async () => {
+    const { host } = new URL(url);
+    const bus = new Bus(redis({ url: `redis://somebody:s3cret@${host}` }));
+    const told: unknown[] = [];
+    bus.on('error', (error) => told.push(error));
+    const refusal: unknown = await bus.connect(1_000).catch((error: unknown) => error);
+    await bus.close();
+    expect(refusal).toMatchObject({ code: 'UNAVAILABLE', message: expect.stringContaining(`at ${host} `) });
+    expect(refusal).toMatchObject({ message: expect.stringContaining('WRONGPASS'), cause: expect.any(Error) });
+    expect(told).toHaveLength(1);
+    expect(inspect([refusal, told], { depth: Infinity, showHidden: true })).not.toContain('s3cret');
+  });
+});

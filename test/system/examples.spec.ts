@@ -7,6 +7,7 @@ import { until } from '@app/broadcast/testing';
 import { randomBytes } from 'node:crypto';
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePort } from '../brokers/broker-process.js';
 import { endAll, runNode, type Client } from './processes.js';
 import {
   ended,
@@ -134,24 +135,62 @@ it.each([
   [socketio, 'Redis', onRedis],
   [socketio, 'RabbitMQ', { ...redis, ...onRabbitmq }],
   [oldSocketio, 'Redis', onRedis],
-])(
-  '%s changes to %s meanwhile: all stay where they are, and hear everything once',
-  async (project, _to, environment) => {
-    const servers = await start(project, 'both', environment);
-    const early = servers.map(({ client }) => client);
-    const lost: string[] = [];
-    for (const { socket } of early) socket.on('disconnect', (reason) => lost.push(reason));
-    await enter(early);
-    await talk(early);
-    const { code, output } = await runClient(servers, 'change');
-    expect([code, output]).toEqual([0, expect.stringMatching(/^heard: Hello!/)]);
-    for (const { output } of servers) expect(output().match(/changed/g)).toEqual(['changed']);
-    const late = servers.map((server) => server.visit());
-    await enter(late);
-    await talk([...early, ...late]);
-    expect(lost).toEqual([]);
-  },
-);
+  [nest, 'Redis', onRedis],
+  [oldNest, 'Redis', onRedis],
+])('%s changes to %s meanwhile: all stay where they are, and hear everything once', async (project, _to, given) => {
+  const environment = { ...given, BROADCAST_PREFIX: prefix() };
+  const servers = await start(project, 'both', environment);
+  const early = servers.map(({ client }) => client);
+  const lost: string[] = [];
+  for (const { socket } of early) socket.on('disconnect', (reason) => lost.push(reason));
+  await enter(early);
+  await talk(early);
+  const { code, output } = await runClient(servers, 'change');
+  expect([code, output]).toEqual([0, expect.stringMatching(/^change: all servers have changed\nheard: Hello!/)]);
+  for (const server of servers) expect(adapters(server)).toEqual(['RedisAdapter', 'BroadcastAdapter']);
+  const [started] = await start(project, 'both', { ...environment, ADAPTER: 'roomcast' }, 1);
+  const late = [...servers.map((server) => server.visit()), started.client];
+  await enter(late);
+  await talk([...early, ...late]);
+  // Told again, all stay as they are.
+  expect(await runClient([started, servers[0]], 'change')).toMatchObject({ code: 0 });
+  await talk([...early, ...late]);
+  expect(adapters(started).at(-1)).toBe('BroadcastAdapter');
+  for (const server of servers) expect(adapters(server)).toHaveLength(2);
+  expect(lost).toEqual([]);
+});
+
+it('changes where one server does not answer, which is then told by itself', async () => {
+  const servers = await start(socketio, 'both', onRedis);
+  const clients = servers.map(({ client }) => client);
+  await enter(clients);
+  await talk(clients);
+  const [first, frozen] = servers;
+  frozen.child.kill('SIGSTOP');
+  const { output } = await runClient([first, first], 'change');
+  frozen.child.kill('SIGCONT');
+  expect(output).toMatch(/^change: tell each server by itself \(timeout reached.*\)\nheard: Hello!/);
+  expect(await runClient([frozen, first], 'change')).toMatchObject({ code: 0 });
+  for (const server of servers) expect(adapters(server)).toEqual(['RedisAdapter', 'BroadcastAdapter']);
+  await talk(clients);
+});
+
+describe('the client', () => {
+  it('says so when its servers are not on one broker', async () => {
+    const servers = await start(socketio, 'after', {});
+    await enter(servers.map(({ client }) => client));
+    for (const { output } of servers) expect(output()).toMatch(/^connected over memory\nlistens on \d+/);
+    const { code, output } = await runClient(servers);
+    expect([code, output]).toEqual([1, expect.stringMatching(/: the servers are not on one broker\. Compare .+\.$/)]);
+  });
+
+  it('says where no server listens', async () => {
+    const port = await freePort();
+    const { code, output } = await ended(runNode([join(folder, 'examples', 'client.mjs'), String(port)]));
+    const message = new RegExp(`^No server answers at http://127.0.0.1:${port} \\(.+\\): start one there, or .+\\.$`);
+    expect([code, output]).toEqual([1, expect.stringMatching(message)]);
+  });
+});
 
 describe('docs/migrating.md', () => {
   const text = readFileSync(join(root, 'docs', 'migrating.md'), 'utf8');
@@ -164,18 +203,27 @@ describe('docs/migrating.md', () => {
     expect(differing('nest/src/before.ts', 'nest/src/after.ts')).toEqual(expect.arrayContaining(ofNest!));
   });
 
-  it('shows how both are had at once', () => {
-    const [change] = blocks('js');
-    expect(change!.length).toBeGreaterThan(5);
+  it('shows how both are had at once, in Nest too', () => {
+    const [[change], [changeInNest]] = [blocks('js'), blocks('ts')];
+    for (const block of [change, changeInNest]) expect(block!.length).toBeGreaterThan(5);
     expect(sourceOf('socketio/both.mjs')).toEqual(expect.arrayContaining(change!));
+    expect(sourceOf('nest/src/both.ts')).toEqual(expect.arrayContaining(changeInNest!));
   });
 });
 
 /** As the scripts of its package.json do, but without npm in between, which passes no signal on. */
 function start(project: string, script: string, environment: NodeJS.ProcessEnv, processes = 2) {
   const [, program] = /^node (\S+)$/.exec(manifestOf(project).scripts[script]!)!;
-  const BROADCAST_PREFIX = `e${randomBytes(4).toString('hex')}.`;
-  return serve([join(folder, project, program!)], { BROADCAST_PREFIX, ...environment }, processes);
+  return serve([join(folder, project, program!)], { BROADCAST_PREFIX: prefix(), ...environment }, processes);
+}
+
+function prefix(): string {
+  return `e${randomBytes(4).toString('hex')}.`;
+}
+
+/** The adapters that a server has said it uses, one after the other. */
+function adapters({ output }: Served): string[] {
+  return [...output().matchAll(/^uses (.+)$/gm)].map(([, name]) => name!);
 }
 
 async function enter(clients: readonly Client[]): Promise<void> {

@@ -8,6 +8,8 @@ import { memory } from './transports/memory.js';
 const NEVER = 2 ** 30;
 const opened: Bus[] = [];
 const warnings: string[] = [];
+/** What came with the last of them. */
+let lastOptions: unknown;
 
 /** A bus on a scripted broker, and what it has told so far. Waits before attempts are half of their bound. */
 function station(options: BusOptions = {}) {
@@ -36,7 +38,10 @@ const pass = (ms = 0) => jest.advanceTimersByTimeAsync(ms);
 
 beforeEach(() => {
   jest.useFakeTimers({ doNotFake: ['queueMicrotask', 'nextTick', 'setImmediate'] });
-  jest.spyOn(process, 'emitWarning').mockImplementation((warning) => void warnings.push(String(warning)));
+  jest.spyOn(process, 'emitWarning').mockImplementation((warning, options) => {
+    warnings.push(String(warning));
+    lastOptions = options;
+  });
 });
 afterEach(async () => {
   const closing = Promise.all(opened.splice(0).map((bus) => bus.close()));
@@ -65,6 +70,38 @@ describe('an instance id', () => {
   });
 });
 
+describe('what is no transport', () => {
+  it.each([[undefined], [{ url: 'redis://127.0.0.1' }], ['redis://127.0.0.1'], [memory]])('is refused: %j', (given) => {
+    expect(() => new Bus(given as never)).toThrow(
+      expect.objectContaining({
+        code: 'BAD_REQUEST',
+        message: 'a Bus needs a transport: new Bus(redis({ url }))',
+      }),
+    );
+  });
+});
+
+describe('a bus that nobody has connected', () => {
+  const forgotten = { code: 'UNAVAILABLE', message: 'the bus has not been connected: call bus.connect()' };
+
+  it('says so to who publishes and waits, and tells it once', async () => {
+    const { bus, told } = station();
+    const refused = [1, 2].map(() => expect(bus.publish('all', Buffer.from('x'))).rejects.toMatchObject(forgotten));
+    refused.push(expect(bus.ready(1_000)).rejects.toMatchObject(forgotten));
+    await pass(2_100);
+    await Promise.all(refused);
+    expect(told.errors).toEqual([expect.objectContaining(forgotten)]);
+  });
+
+  it('says nothing of it when it is connected in time', async () => {
+    const { bus, transport, told } = station();
+    const said = bus.publish('room:a', Buffer.from('x'));
+    await bus.connect();
+    await said;
+    expect([transport.link.published, told.errors]).toEqual([['x'], []]);
+  });
+});
+
 describe('connecting', () => {
   it('is done when every wanted subscription is acknowledged, not before', async () => {
     const { bus, transport, told } = station();
@@ -90,12 +127,27 @@ describe('connecting', () => {
   it('is waited for only so long, and goes on', async () => {
     const { bus, transport } = station();
     transport.next = new Error('refused');
-    const refused = expect(bus.connect(1_000)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    const refused = expect(bus.connect(1_000)).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: 'the scripted broker at a:1 could not be reached within 1000 ms: refused; the bus goes on trying',
+      cause: transport.next,
+    });
     await pass(1_000);
     await refused;
     transport.next = () => undefined;
     await pass(10_000);
     expect(bus.state).toBe('up');
+  });
+
+  it('that gets no answer says which broker it was', async () => {
+    const { bus, transport } = station();
+    transport.next = 'silence';
+    const why = 'the scripted broker at a:1 could not be reached within 1000 ms; the bus goes on trying';
+    const refused = expect(bus.connect(1_000)).rejects.toMatchObject({ message: why });
+    const later = 'within 5500 ms: connecting to a:1 took longer than 5000 ms; the bus goes on trying';
+    const refusedLater = expect(bus.ready(5_500)).rejects.toThrow(later);
+    await pass(5_500);
+    await Promise.all([refused, refusedLater]);
   });
 
   it('is tried again at once, then ever more rarely, and told once', async () => {
@@ -336,6 +388,19 @@ describe('what goes wrong with nobody to tell', () => {
     await pass(50);
     expect(bus.state).toBe('up');
     expect(warnings.splice(0)).toEqual(['scripted: cut; reconnecting']);
+    expect(lastOptions).toEqual({ type: 'BroadcastWarning', code: 'LINK_LOST', detail: undefined });
+  });
+
+  it('is a warning that says where it was thrown when the application threw it', async () => {
+    const { bus, transport } = station();
+    bus.removeAllListeners('error');
+    await bus.connect();
+    bus.subscribe('room:a', () => {
+      throw new Error('oops');
+    });
+    expect(() => transport.link.events!.message('room:a', Buffer.from('x'))).toThrow();
+    expect(warnings.splice(0)).toEqual(['a listener of room:a threw: oops']);
+    expect(lastOptions).toMatchObject({ detail: expect.stringMatching(/^Error: oops\n +at .*bus\.spec/) });
   });
 
   it.each(['state', 'error', 'gap', 'blocked'] as const)(

@@ -11,6 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { backoff, type BackoffOptions } from './backoff.js';
+import { checkTransport } from './checks.js';
 import { Control } from './control.js';
 import { deadline, pause } from './deadline.js';
 import { decodeArgs } from './envelope.js';
@@ -104,6 +105,8 @@ export class Bus extends EventEmitter<BusEvents> {
   #blocked = false;
   #everUp = false;
   #lost?: (cause: Error) => void;
+  /** Why there is no link. */
+  #failure?: Error;
   /** What no further attempt would mend. */
   #hopeless?: BroadcastError;
   #life?: Promise<void>;
@@ -111,6 +114,7 @@ export class Bus extends EventEmitter<BusEvents> {
 
   constructor(transport: Transport, options: BusOptions = {}) {
     super();
+    checkTransport(transport);
     this.setMaxListeners(0);
     const { instance = `i-${randomBytes(4).toString('hex')}`, callTimeout = 5_000, linger = 10_000 } = options;
     if (!/^[\w.-]{1,64}$/.test(instance)) {
@@ -211,8 +215,7 @@ export class Bus extends EventEmitter<BusEvents> {
         if (state === 'up') settle();
         if (state === 'closed') settle(this.#hopeless ?? new BroadcastError('CLOSED', 'the bus was closed'));
       };
-      const why = `the ${this.transport.name} broker could not be reached within ${wait} ms; the bus goes on trying`;
-      const timer = setTimeout(() => settle(new BroadcastError('UNAVAILABLE', why)), wait);
+      const timer = setTimeout(() => settle(this.#unreachable(wait)), wait);
       this.on('state', onState);
       if (this.#state === 'closed') onState('closed');
     });
@@ -227,7 +230,8 @@ export class Bus extends EventEmitter<BusEvents> {
   publish(channel: Channel, payload: Buffer): Promise<void> {
     this.counts.published++;
     try {
-      return this.#publisher.publish(channel, this.#signature.seal(channel, payload));
+      const sent = this.#publisher.publish(channel, this.#signature.seal(channel, payload));
+      return this.#state === 'idle' ? sent.catch((error: unknown) => this.#refused(toError(error))) : sent;
     } catch (error) {
       return Promise.reject(toError(error));
     }
@@ -274,6 +278,7 @@ export class Bus extends EventEmitter<BusEvents> {
     while (!this.#closing.signal.aborted) {
       const { cause, lived } = await this.#oneLink(() => (toldOutage = false));
       if (this.#closing.signal.aborted) return;
+      this.#failure = cause;
       if (cause instanceof BroadcastError && cause.code === 'DRIVER_MISSING') {
         this.#hopeless = cause;
         void this.close();
@@ -342,7 +347,9 @@ export class Bus extends EventEmitter<BusEvents> {
         previous: this.#link,
       },
     );
-    return (this.#link = await deadline(Promise.race([opening, rejectWith(lost)]), this.#callTimeout, 'connecting'));
+    const { address } = this.transport;
+    const what = address ? `connecting to ${address}` : 'connecting';
+    return (this.#link = await deadline(Promise.race([opening, rejectWith(lost)]), this.#callTimeout, what));
   }
 
   #up(link: Link): void {
@@ -407,6 +414,24 @@ export class Bus extends EventEmitter<BusEvents> {
     this.#emit('state', state);
   }
 
+  /** What was to be sent before connect(): told, since much of it is said by nobody who looks at promises. */
+  #refused(error: Error): never {
+    const forgotten = this.#state === 'idle' && error instanceof BroadcastError && error.code === 'UNAVAILABLE';
+    if (!forgotten) throw error;
+    const told = notConnected(error);
+    this.report(told);
+    throw told;
+  }
+
+  #unreachable(wait: number): BroadcastError {
+    if (this.#state === 'idle') return notConnected();
+    const [cause, { name, address }] = [this.#failure, this.transport];
+    const why = cause ? `: ${cause.message}` : '';
+    const where = address && !why.includes(address) ? ` at ${address}` : '';
+    const message = `the ${name} broker${where} could not be reached within ${wait} ms${why}; the bus goes on trying`;
+    return new BroadcastError('UNAVAILABLE', message, { cause });
+  }
+
   #tell(error: BroadcastError): void {
     if (this.listenerCount('error') > 0) this.#emit('error', error);
     else this.#warn(error);
@@ -425,7 +450,11 @@ export class Bus extends EventEmitter<BusEvents> {
 
   #warn(thrown: unknown): void {
     const error = toError(thrown);
-    process.emitWarning(error.message, { type: 'BroadcastWarning', detail: error.stack });
+    const code = error instanceof BroadcastError ? error.code : undefined;
+    // Where in the application it was thrown is worth knowing; where in here is not.
+    const thrower = code === 'LISTENER_FAILED' ? error.cause : code ? undefined : error;
+    const detail = thrower instanceof Error ? thrower.stack : undefined;
+    process.emitWarning(error.message, { type: 'BroadcastWarning', code, detail });
   }
 }
 
@@ -436,6 +465,10 @@ function asRoom(channel: Channel): Channel {
 
 async function rejectWith(lost: Promise<Error>): Promise<never> {
   throw await lost;
+}
+
+function notConnected(cause?: unknown): BroadcastError {
+  return new BroadcastError('UNAVAILABLE', 'the bus has not been connected: call bus.connect()', { cause });
 }
 
 function asBroadcastError(thrown: unknown, channel: Channel): BroadcastError {

@@ -31,6 +31,8 @@ export interface Transport {
   /** `memory`, `redis`, `rabbitmq`, …: the word used in settings, logs and metrics. */
   readonly name: string;
   readonly features: Features;
+  /** Where the broker is, for messages: host and port, never a password. @default none is shown */
+  readonly address?: string;
   /**
    * Opens one link. Rejects when the broker cannot be reached or refuses; the Bus puts a deadline around it and
    * tries again. A link that finishes opening after `signal` was aborted must be closed by the driver.

@@ -12,6 +12,7 @@ import {
   type RoomNames,
 } from '../audience.js';
 import type { Bus } from '../bus.js';
+import { checkBus } from '../checks.js';
 import { stamp, type Header } from '../envelope.js';
 import { BroadcastError } from '../errors.js';
 import type { Mark, Position } from '../position.js';
@@ -93,6 +94,7 @@ export class Rooms {
   readonly #maxBytes: number;
 
   constructor(bus: Bus, { maxMessageBytes = Infinity }: RoomsOptions = {}) {
+    checkBus(bus, 'Rooms', 'new Rooms(new Bus(redis({ url })))');
     this.#bus = bus;
     this.#maxBytes = maxMessageBytes;
   }

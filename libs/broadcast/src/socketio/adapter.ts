@@ -6,6 +6,7 @@
 import type { Namespace } from 'socket.io';
 import { Adapter, type BroadcastOptions, type Room } from 'socket.io-adapter';
 import type { Bus } from '../bus.js';
+import { checkBus, checkOptions } from '../checks.js';
 import { stamp, type Message } from '../envelope.js';
 import { BroadcastError, toError } from '../errors.js';
 import type { Departure, Member } from '../membership.js';
@@ -38,6 +39,16 @@ export interface AdapterOptions {
   timeoutText?: (received: number, expected: number) => string;
 }
 
+const OPTIONS = {
+  role: 'text',
+  heartbeatInterval: 'ms',
+  heartbeatTimeout: 'ms',
+  requestsTimeout: 'ms',
+  countTimeout: 'ms',
+  strict: 'flag',
+  timeoutText: 'function',
+} as const;
+
 /** Each server is one member of the bus: where several are given the same adapter, and where one is given another. */
 const hubs = new WeakMap<Bus, WeakMap<Namespace['server'], AdapterHub>>();
 
@@ -47,9 +58,17 @@ type AdapterFactory = (nsp: Namespace) => BroadcastAdapter;
  * Makes the sockets of this server hear, and be heard by, those of every other server on the bus.
  *
  * The factory is a plain function because Socket.IO calls it with `new`: an arrow function would hang.
+ *
+ * @throws BroadcastError `BAD_REQUEST` for what is no bus, and for options that do not exist or cannot be
  */
 export function createAdapter(bus: Bus, options: AdapterOptions = {}): AdapterFactory {
+  checkBus(bus, 'createAdapter');
+  checkOptions('the adapter', options, OPTIONS);
   const { role = 'server', heartbeatInterval: interval = 5_000, heartbeatTimeout: timeout = 10_000 } = options;
+  if (timeout <= interval) {
+    const why = `heartbeatTimeout (${timeout} ms) has to be longer than heartbeatInterval (${interval} ms)`;
+    throw new BroadcastError('BAD_REQUEST', `${why}, better twice as long or more`);
+  }
   const ofBus = hubs.get(bus) ?? new WeakMap<Namespace['server'], AdapterHub>();
   hubs.set(bus, ofBus);
   return function (nsp: Namespace) {

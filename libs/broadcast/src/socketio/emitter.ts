@@ -4,11 +4,13 @@
  */
 import { Audience, checkAddress, checkArgs, checkEvent, type Address } from '../audience.js';
 import type { Bus } from '../bus.js';
+import { checkBus } from '../checks.js';
 import { stamp } from '../envelope.js';
 import { looksLikeSocketId, publishToRooms } from '../routing.js';
 
 /** Emits to the sockets of every server on the bus: `createEmitter(bus).to('123').emit('chat', 'Hello!')`. */
 export function createEmitter(bus: Bus): Emitter {
+  checkBus(bus, 'createEmitter');
   return new Emitter(bus);
 }
 

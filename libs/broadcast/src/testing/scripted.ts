@@ -70,6 +70,7 @@ export class ScriptedTransport implements Transport {
     redelivers: false,
     log: 'room',
   };
+  readonly address = 'a:1';
   /** Every link that was opened, the latest last. */
   readonly links: ScriptedLink[] = [];
   /** When each attempt to open a link was made. */

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Channel as AmqpChannel, ChannelModel } from 'amqplib';
+import { checkUrl } from '../checks.js';
 import { BroadcastError, toError } from '../errors.js';
 import type { Link, LinkEvents, OpenOptions, Transport } from '../transport.js';
 import { Life, RabbitmqLink } from './rabbitmq.link.js';
@@ -31,26 +32,24 @@ export interface RabbitmqOptions {
   adaptive?: boolean;
 }
 
-export function rabbitmq({
-  url = 'amqp://127.0.0.1:5672',
-  prefix = '',
-  heartbeat = 5,
-  prefetch = 500,
-  queueLength = 50_000,
-  queueBytes = 64_000_000,
-  logBytes = 1_000_000_000,
-  maxBindings = 2000,
-  adaptive = true,
-}: RabbitmqOptions = {}): Transport {
-  if (!/^amqps?:\/\//.test(url) || !URL.canParse(url)) {
-    throw new BroadcastError(
-      'BAD_REQUEST',
-      'url is not a RabbitMQ address: write it as amqp://user:password@host:port',
-    );
-  }
+/** RabbitMQ 3.10 or later. @throws BroadcastError `BAD_REQUEST` for an address of another kind */
+export function rabbitmq(options: RabbitmqOptions = {}): Transport {
+  checkUrl('rabbitmq', options, /^amqps?:\/\//i, 'amqp://user:password@host:5672/vhost');
+  const {
+    url = 'amqp://127.0.0.1:5672',
+    prefix = '',
+    heartbeat = 5,
+    prefetch = 500,
+    queueLength = 50_000,
+    queueBytes = 64_000_000,
+    logBytes = 1_000_000_000,
+    maxBindings = 2000,
+    adaptive = true,
+  } = options;
   const settings = { url, prefix, heartbeat, prefetch, queueLength, queueBytes, logBytes, maxBindings, adaptive };
   return {
     name: 'rabbitmq',
+    address: new URL(url).host,
     features: { network: true, redelivers: true, log: 'shared' },
     open: (events, options) => open(settings, events, options),
   };
@@ -107,12 +106,17 @@ async function open(
   } catch (thrown) {
     const cause = life.signal.aborted ? toError(life.signal.reason) : toError(thrown);
     life.end(cause);
-    throw new BroadcastError('UNAVAILABLE', `no link to RabbitMQ at ${url.host}${url.pathname}: ${cause.message}`, {
-      cause,
-    });
+    const why = `no link to RabbitMQ at ${url.host}${url.pathname}: ${explain(cause)}`;
+    throw new BroadcastError('UNAVAILABLE', why, { cause });
   } finally {
     signal.removeEventListener('abort', giveUp);
   }
+}
+
+/** amqplib shows the frame instead of what it says. */
+function explain({ message }: Error): string {
+  if (!message.startsWith('Expected ConnectionOpenOk; got <ConnectionClose')) return message;
+  return 'the broker refused the vhost: it has to exist, and the user to have permissions in it';
 }
 
 async function amqplib() {

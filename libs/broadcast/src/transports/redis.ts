@@ -3,6 +3,7 @@
  * a link is down is missed. ioredis's own reconnecting, queueing and resubscribing are off: the bus owns all three.
  */
 import type { Redis, RedisOptions } from 'ioredis';
+import { checkUrl } from '../checks.js';
 import { BroadcastError, toError } from '../errors.js';
 import type { Channel, Link, LinkEvents, OpenOptions, RoomLog, Transport } from '../transport.js';
 import { loadScripts, RedisLog, splitPosition } from './redis.log.js';
@@ -16,10 +17,14 @@ export interface RedisTransportOptions {
   connection?: RedisOptions;
 }
 
-/** Redis 6.2 or later. */
+/** Redis 6.2 or later. @throws BroadcastError `BAD_REQUEST` for an address of another kind */
 export function redis(options: RedisTransportOptions = {}): Transport {
+  checkUrl('redis', options, /^rediss?:\/\//i, 'redis://user:password@host:6379');
+  const { url = 'redis://127.0.0.1:6379', connection } = options;
   return {
     name: 'redis',
+    // Given a path or sentinels, ioredis goes there instead.
+    address: connection?.path || connection?.sentinels ? undefined : new URL(url).host,
     features: { network: true, redelivers: false, log: 'room' },
     open: (events, open) => RedisLink.open(events, open, options),
   };
@@ -42,7 +47,11 @@ class RedisLink implements Link {
     this.#events = events;
     for (const connection of [publisher, subscriber]) {
       let cause: Error | undefined;
-      connection.on('error', (error: Error) => (cause = error));
+      connection.on('error', (error: Error & { command?: unknown }) => {
+        // The command that was refused at the start holds the password, and whoever logs the error would log it.
+        delete error.command;
+        cause = error;
+      });
       connection.on('close', () => events.lost(cause ?? new Error('the server closed the connection')));
     }
     subscriber.on('messageBuffer', (name: Buffer, payload: Buffer) => this.#receive(name, payload));
