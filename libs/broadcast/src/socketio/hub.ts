@@ -112,14 +112,17 @@ export class AdapterHub {
     const announce = (state: BusState) => {
       if (state === 'up') membership.announce();
     };
+    const leave = () => membership.stop();
     bus.on('state', announce);
+    bus.on('closing', leave);
     this.#stops = [
       () => bus.off('state', announce),
+      () => bus.off('closing', leave),
       control.on('emit', (message) => this.#emit(message)),
       control.on('sockets.answer', (message) => this.#answered(message)),
       control.on('sockets.owner', (message) => this.#owned(message)),
       ...KINDS.map((kind) => control.on(kind, (message) => this.#hear(kind, message))),
-      () => membership.stop(),
+      leave,
     ];
     membership.start();
   }
