@@ -277,6 +277,15 @@ describe.each(transports)('a process without a server, over %s', (_name, prepare
       'to a room without a name': () => io.to('').emit('x'),
       'to what is no name': () => io.to({} as never).emit('x'),
       'except no room': () => io.except([]).emit('x'),
+      'in a namespace that is a number': () => io.of(5 as never).emit('x'),
+      'in no namespace': () => io.of(null as never).emit('x'),
+      'a join in a namespace that is a number': () => io.of(5 as never).socketsJoin('r'),
+      'to servers in no namespace': () => io.of(null as never).serverSideEmit('x'),
+      'in a room of a namespace that is a number': () =>
+        rooms
+          .of(5 as never)
+          .to('r')
+          .emit('x'),
       'a cycle': () => io.emit('x', cycle),
       'a bigint': () => io.emit('x', 1n),
       'a callback': () => io.emit('x', () => undefined),
