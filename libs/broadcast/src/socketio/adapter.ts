@@ -149,7 +149,8 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     void super.addAll(id, rooms);
     const waits: Promise<void>[] = [];
     for (const room of rooms) {
-      if (room === id) continue;
+      // Who looks like a socket is looked for (`waysTo`); any other id is known as a room is.
+      if (room === id && looksLikeSocketId(id)) continue;
       const subscription = this.#hold(String(room));
       if (subscription && !subscription.live) waits.push(subscription.ready());
     }
