@@ -275,6 +275,37 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
       expect(heard).toEqual([expected, expected, expected]);
     });
 
+    it('reaches a socket once though a room is named twice: as a number and by its digits, or by others', async () => {
+      await join(visitors, [5, 'r']);
+      a.server
+        .to(5 as never)
+        .to('r')
+        .to('5')
+        .emit('by number');
+      const said = encode({ id: 'named-twice', rooms: ['r', '5', 'r'] }, ['by others']);
+      for (const room of ['r', '5'] as const) await b.bus.publish(`room:${room}`, said);
+      await b.bus.control.send('all', { kind: 'emit', rooms: ['r', '5', 'r'] }, ['by others, to all']);
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({ 'by number': 'abc', 'by others': 'abc', 'by others, to all': 'abc' });
+    });
+
+    it('reaches a socket in several rooms of one message once, with an id or without', async () => {
+      await join([ann, bob], ['r', 's']);
+      await join([cid], 's');
+      const say = (text: string) => c.bus.publish('all', Buffer.from(text));
+      await say('{"v":1,"kind":"emit","id":"x","rooms":["r","s"],"args":["with an id"]}');
+      for (let i = 0; i < 2; i++) await say('{"v":1,"kind":"emit","rooms":["r","s"],"args":["without"]}');
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({ 'with an id': 'abc', without: 'aabbcc' });
+    });
+
+    it('reaches everyone where it is for no room in particular', async () => {
+      for (const rooms of ['', '"rooms":[],'])
+        await c.bus.publish('all', Buffer.from(`{"v":1,"kind":"emit",${rooms}"args":["all"]}`));
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({ all: 'aabbcc' });
+    });
+
     it('reaches a socket once when it changes rooms between the copies', async () => {
       const [ann, bob] = visitors as [Visitor, Visitor];
       // ann and bob keep the rooms heard on their instances.

@@ -166,6 +166,15 @@ describe.each(transports)('a process without a server, over %s', (_name, prepare
       expect(audience(visitors)).toEqual({ all: 'c', 7: 'c' });
     });
 
+    it('sockets to leave rooms that they have joined by a number, and to join one', async () => {
+      await join([ann, bob], [5, 6]);
+      await io.in(5).socketsLeave(5);
+      await io.in('6').except(bob.socket.id).socketsLeave('6');
+      await io.socketsJoin(NaN);
+      await settle(instances, visitors);
+      expect(visitors.map(({ socket }) => [...socket.rooms].slice(1))).toEqual([['NaN'], [6, 'NaN'], ['NaN']]);
+    });
+
     it('sockets to disconnect, from a namespace or altogether', async () => {
       const others = visitors.map(({ client }) => client.io.socket('/other', {}));
       for (const { server } of instances) server.of('/other');

@@ -264,6 +264,23 @@ describe.each(transports)('three servers over %s', (_name, prepare) => {
       expect(rooms.map(membersOf)).toEqual(['', 'c', 'c', 'bc', 'ab', 'ac']);
     });
 
+    it('to join and to leave rooms named by any number, by their digits too', async () => {
+      await join(visitors, [5, 6, 7]);
+      await done(a.server.socketsLeave('5'));
+      await done(a.server.socketsLeave(6 as never));
+      await done(a.server.in('7').socketsLeave(['7', '8']));
+      await done(a.server.socketsJoin([NaN, -0, 1e21] as never[]));
+      const left = [ann, bob, cid].map(({ socket }) => [...socket.rooms].slice(1).map(String));
+      expect(left).toEqual(visitors.map(() => ['NaN', '0', '1e+21']));
+      for (const room of ['NaN', '0', '1e+21']) c.server.to(room).emit('in', room);
+      await settle(instances, visitors);
+      await done(a.server.socketsLeave(['NaN', '0', 1e21 as never]));
+      expect(visitors.map(({ heard, socket }) => [heard.length, socket.rooms.size])).toEqual(
+        visitors.map(() => [3, 1]),
+      );
+      expect(instances.map(({ errors }) => errors)).toEqual([[], [], []]);
+    });
+
     it('to disconnect: those in rooms, those here, from the namespace or altogether', async () => {
       const others = visitors.map(({ client }) => client.io.socket('/other', {}));
       for (const { server } of instances) server.of('/other');

@@ -12,7 +12,7 @@ import type { Departure, Member } from '../membership.js';
 import { looksLikeSocketId, publishToRooms } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
 import { VERSION } from '../version.js';
-import { addressOf, numberOf, withNumbers } from './address.js';
+import { addressOf, bothWays, inJson, numberOf, withNumbers } from './address.js';
 import { answer, type Acks, type Here, type SocketDetails } from './answers.js';
 import { lazily, makeAwaitable } from './awaitable.js';
 import { Counts } from './counts.js';
@@ -271,13 +271,13 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the operator hands it on
   override addSockets(opts: BroadcastOptions, rooms: Room[]): PromiseLike<void> {
     super.addSockets(withNumbers(opts), rooms);
-    return this.#command('sockets.join', opts, [rooms]);
+    return this.#command('sockets.join', opts, [inJson(rooms)]);
   }
 
   // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the operator hands it on
   override delSockets(opts: BroadcastOptions, rooms: Room[]): PromiseLike<void> {
-    super.delSockets(withNumbers(opts), rooms);
-    return this.#command('sockets.leave', opts, [rooms]);
+    super.delSockets(withNumbers(opts), [...bothWays(new Set(rooms))]);
+    return this.#command('sockets.leave', opts, [inJson(rooms)]);
   }
 
   // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the operator hands it on

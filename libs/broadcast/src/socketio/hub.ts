@@ -141,16 +141,19 @@ export class AdapterHub {
   #emit(message: Message): void {
     const { rooms, seek, raw, origin } = message.header;
     if (raw && origin === this.id) return;
-    if (!rooms) return this.#deliver(message, undefined);
+    if (!rooms?.length) return this.#deliver(message, undefined);
     const members = [...this.#of(message)];
-    for (const room of rooms) {
+    // Without an id it has no copies that would come later.
+    const served = new Set<string>();
+    for (const room of new Set(rooms)) {
       const here = this.#rooms.has(room) || members.some(({ sids }) => sids.has(room));
-      if (here) this.#deliver(message, room);
+      if (here) this.#deliver(message, room, served);
     }
     if (seek) this.#tellOwned(message, rooms);
   }
 
-  #deliver(message: Message, room: string | undefined): void {
+  /** @param inTurn the sockets that have had it already where it has no name, to be added to */
+  #deliver(message: Message, room: string | undefined, inTurn?: Set<string>): void {
     const { raw, rooms = [] } = message.header;
     // The same id said again in a room is the same message. A plain emit comes again only where it takes several ways,
     // or where the broker delivers once more what another listener of this process could not handle.
@@ -159,12 +162,14 @@ export class AdapterHub {
     if (once && this.#hasSeen(message, room)) return;
     // A socket in several of the rooms gets the copy that comes first, wherever it is when the others come.
     const name = rooms.length > 1 ? keyOf(message) : undefined;
-    const served = name === undefined ? undefined : this.#served.of(name);
+    const served = name === undefined ? inTurn : this.#served.of(name);
     let reached = false;
     for (const member of this.#of(message)) reached = member.deliver(message, room, served) || reached;
     const key = once && reached ? keyOf(message, room) : undefined;
     if (key !== undefined) this.#seen.add(key);
-    if (name !== undefined && room === rooms.at(-1)) this.#served.done(name);
+    // Where the last room is named before, too, others come after its copy.
+    const isLast = room !== undefined && room === rooms.at(-1) && rooms.indexOf(room) === rooms.length - 1;
+    if (name !== undefined && isLast) this.#served.done(name);
   }
 
   #hasSeen(message: Message, room: string | undefined): boolean {
