@@ -20,6 +20,7 @@ import { Delivery, EVENT } from './delivery.js';
 import { AdapterHub, type HubMember } from './hub.js';
 import { Others, type Incomplete } from './others.js';
 import { Questions } from './questions.js';
+import { isAnswerTo } from './shapes.js';
 
 export interface AdapterOptions {
   /** What this server is for, as the others are told. @default 'server' */
@@ -400,6 +401,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     const outcome = await this.#acks.ask<Acks | null>({
       of: members,
       timeout,
+      fits: (acks) => isAnswerTo('sockets.ask', [], acks),
       send: (id) => this.#others.tell('sockets.ask', { ...addressOf(opts), id }, [timeout, ...event], owner),
       part: (acks, from, last) => {
         const { clients = 0, responses = [] } = acks ?? {};

@@ -4,12 +4,12 @@
  * servers.
  */
 import type { Bus, BusState } from '../bus.js';
-import { decode, decodeArgs, instanceOf, NEWER, type Header, type Message } from '../envelope.js';
+import { decode, decodeArgs, instanceOf, NEWER, textOf, type Header, type Message } from '../envelope.js';
 import { Membership, type Departure, type MembershipOptions } from '../membership.js';
 import { RecentIds } from '../recent-ids.js';
 import { looksLikeSocketId } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
-import { isQuestion, KINDS } from './answers.js';
+import { isQuestion, KINDS, names } from './answers.js';
 import { Owners } from './owners.js';
 import { Served } from './served.js';
 
@@ -189,9 +189,10 @@ export class AdapterHub {
   }
 
   #answered(message: Message): void {
-    const [question, value, more] = decodeArgs(message);
+    const [id, value, more] = decodeArgs(message);
+    const question = textOf(id);
     const { origin = '' } = message.header;
-    for (const member of this.#of(message)) member.hearAnswer(String(question), origin, value, more !== true);
+    for (const member of this.#of(message)) member.hearAnswer(question, origin, value, more !== true);
   }
 
   /** Which of these sockets are connected here: what is for them may then come straight. */
@@ -205,9 +206,9 @@ export class AdapterHub {
   }
 
   #owned(message: Message): void {
-    const [sockets] = decodeArgs(message);
+    const sockets = names(decodeArgs(message)[0]);
     const { origin = '' } = message.header;
-    if (!Array.isArray(sockets) || !this.membership.has(origin)) return;
+    if (!this.membership.has(origin)) return;
     for (const socket of sockets) this.owners.learn(String(socket), origin);
   }
 
