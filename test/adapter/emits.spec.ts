@@ -2,14 +2,30 @@
  * What `io` says on one instance is heard by the sockets of the others: rooms, flags, namespaces, parsers, once per
  * socket, and only where somebody is interested. What servers ask each other is in questions.spec.ts.
  */
-import { createAdapter, encode, looksLikeSocketId, Rooms, type Channel } from '@app/broadcast';
+import { createAdapter, createEmitter, encode, looksLikeSocketId, Rooms, type Channel } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
 import * as msgpack from 'socket.io-msgpack-parser';
+import { WebSocket } from 'ws';
 import { transports } from '../transports.js';
 import { audience, done, join, QUIET, settle, slow, Stage, stall, type Instance, type Visitor } from './stage.js';
 
 /** A polling client turns to a websocket at a time of its own. */
 const WEBSOCKET = { transports: ['websocket'] };
+
+/** What a client of Socket.IO 2 gets: frames as they come, bytes in hexadecimal. */
+async function visitByVersion2({ url }: Instance) {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/socket.io/?EIO=3&transport=websocket`);
+  const frames: string[] = [];
+  socket.on('message', (data: Buffer, isBinary) => frames.push(data.toString(isBinary ? 'hex' : 'utf8')));
+  await until('the client is connected', () => frames.includes('40'));
+  const { sid } = JSON.parse(frames[0]!.slice(1)) as { sid: string };
+  const take = async (last: string) => {
+    await until(`${last} arrives`, () => frames.includes(`42["${last}"]`));
+    return frames.splice(0);
+  };
+  frames.splice(0);
+  return { socket, sid, take };
+}
 
 describe.each(transports)('what is emitted over %s', (_name, prepare) => {
   const stage = new Stage(prepare);
@@ -259,6 +275,37 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
       expect(heard).toEqual([expected, expected, expected]);
     });
 
+    it('reaches a socket once though a room is named twice: as a number and by its digits, or by others', async () => {
+      await join(visitors, [5, 'r']);
+      a.server
+        .to(5 as never)
+        .to('r')
+        .to('5')
+        .emit('by number');
+      const said = encode({ id: 'named-twice', rooms: ['r', '5', 'r'] }, ['by others']);
+      for (const room of ['r', '5'] as const) await b.bus.publish(`room:${room}`, said);
+      await b.bus.control.send('all', { kind: 'emit', rooms: ['r', '5', 'r'] }, ['by others, to all']);
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({ 'by number': 'abc', 'by others': 'abc', 'by others, to all': 'abc' });
+    });
+
+    it('reaches a socket in several rooms of one message once, with an id or without', async () => {
+      await join([ann, bob], ['r', 's']);
+      await join([cid], 's');
+      const say = (text: string) => c.bus.publish('all', Buffer.from(text));
+      await say('{"v":1,"kind":"emit","id":"x","rooms":["r","s"],"args":["with an id"]}');
+      for (let i = 0; i < 2; i++) await say('{"v":1,"kind":"emit","rooms":["r","s"],"args":["without"]}');
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({ 'with an id': 'abc', without: 'aabbcc' });
+    });
+
+    it('reaches everyone where it is for no room in particular', async () => {
+      for (const rooms of ['', '"rooms":[],'])
+        await c.bus.publish('all', Buffer.from(`{"v":1,"kind":"emit",${rooms}"args":["all"]}`));
+      await settle(instances, visitors);
+      expect(audience(visitors)).toEqual({ all: 'aabbcc' });
+    });
+
     it('reaches a socket once when it changes rooms between the copies', async () => {
       const [ann, bob] = visitors as [Visitor, Visitor];
       // ann and bob keep the rooms heard on their instances.
@@ -415,12 +462,16 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
         ['member'],
         ['member', null],
         ['member', { id: 'zz', role: 'server', version: '1' }],
+        ['left'],
+        ['left', { toString: 1 }],
+        ['probe', { toString: 1 }],
+        ['sockets.owner', 'r'],
+        ['sockets.owner', [{ toString: 1 }]],
+        ['sockets.answer'],
+        ['sockets.answer', { toString: 1 }],
       ];
       const harmless: [kind: string, ...args: unknown[]][] = [
-        ['left'],
         ['ping'],
-        ['sockets.owner', 'r'],
-        ['sockets.answer'],
         ['sockets.answer', 'q', {}, 1],
         ['sockets.settle'],
         ['sockets.fetch'],
@@ -556,6 +607,38 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
       }
       await settle(instances, visitors);
       expect(ann.heard).toEqual(Array.from({ length: 20 }, (_, i) => ['joined', i]));
+    });
+
+    it('reaches clients of Socket.IO 2 as what their own server says, bytes too', async () => {
+      instances = [a, b] = await stage.three({ ...QUIET, server: { allowEIO3: true } });
+      const { socket, sid, take } = await visitByVersion2(b);
+      b.server.in(sid).socketsJoin('r');
+      await until('the room is heard', () => b.adapter.isHeard('r'));
+      const heard: string[][] = [];
+      for (const { server } of [b, a]) {
+        for (const operator of [server, server.to('r'), server.to(sid)])
+          operator.emit('bytes', Buffer.from('abc'), [Buffer.alloc(200)]);
+        server.emit('last');
+        heard.push(await take('last'));
+      }
+      socket.close();
+      const [here, there] = heard;
+      expect(here!.slice(0, 2)).toEqual([expect.stringContaining('452-["bytes"'), '04616263']);
+      expect(there).toEqual(here);
+    });
+
+    it('reaches sockets whose ids the application draws, and costs nothing when they are gone', async () => {
+      instances = [a, b] = await stage.three({ ...QUIET, server: { allowEIO3: true } });
+      const { wanted } = b.bus;
+      b.server.engine.generateId = () => 'drawn by the application';
+      const { socket, sid, take } = await visitByVersion2(b);
+      await until('it is heard', () => b.adapter.isHeard(sid));
+      a.server.to(sid).emit('private');
+      await createEmitter(a.bus).to(sid).emit('from a worker');
+      a.server.emit('last');
+      expect(await take('last')).toEqual(['42["private"]', '42["from a worker"]', '42["last"]']);
+      socket.close();
+      await until('it is heard no more', () => b.bus.wanted === wanted);
     });
 
     it('is heard through an adapter that took the place of another, with its sockets and their rooms', async () => {

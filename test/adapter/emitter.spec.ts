@@ -166,6 +166,15 @@ describe.each(transports)('a process without a server, over %s', (_name, prepare
       expect(audience(visitors)).toEqual({ all: 'c', 7: 'c' });
     });
 
+    it('sockets to leave rooms that they have joined by a number, and to join one', async () => {
+      await join([ann, bob], [5, 6]);
+      await io.in(5).socketsLeave(5);
+      await io.in('6').except(bob.socket.id).socketsLeave('6');
+      await io.socketsJoin(NaN);
+      await settle(instances, visitors);
+      expect(visitors.map(({ socket }) => [...socket.rooms].slice(1))).toEqual([['NaN'], [6, 'NaN'], ['NaN']]);
+    });
+
     it('sockets to disconnect, from a namespace or altogether', async () => {
       const others = visitors.map(({ client }) => client.io.socket('/other', {}));
       for (const { server } of instances) server.of('/other');
@@ -277,6 +286,15 @@ describe.each(transports)('a process without a server, over %s', (_name, prepare
       'to a room without a name': () => io.to('').emit('x'),
       'to what is no name': () => io.to({} as never).emit('x'),
       'except no room': () => io.except([]).emit('x'),
+      'in a namespace that is a number': () => io.of(5 as never).emit('x'),
+      'in no namespace': () => io.of(null as never).emit('x'),
+      'a join in a namespace that is a number': () => io.of(5 as never).socketsJoin('r'),
+      'to servers in no namespace': () => io.of(null as never).serverSideEmit('x'),
+      'in a room of a namespace that is a number': () =>
+        rooms
+          .of(5 as never)
+          .to('r')
+          .emit('x'),
       'a cycle': () => io.emit('x', cycle),
       'a bigint': () => io.emit('x', 1n),
       'a callback': () => io.emit('x', () => undefined),

@@ -200,6 +200,19 @@ describe.each(transports)('an adapter over %s', (_name, prepare) => {
       expect(a.errors).toEqual([]);
     });
 
+    it('leaves with its bus, says so, and is silent from then on', async () => {
+      const [a, b, c] = await stage.three({ adapter: UNHURRIED });
+      const brief = await stage.instance({ adapter: { heartbeatInterval: 20, heartbeatTimeout: MINUTE } });
+      await acquainted([a, b, c, brief]);
+      await Promise.all([a.bus.close(), brief.bus.close()]);
+      await acquainted([b, c]);
+      expect(await b.adapter.serverCount()).toBe(2);
+      const { published } = brief.bus.counts;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      expect(brief.bus.counts.published).toBe(published);
+      expect(await a.adapter.serverCount()).toBe(1);
+    });
+
     it('leaves its rooms to the namespaces that are in them, too', async () => {
       const [a, b] = await Promise.all([
         stage.instance({ adapter: UNHURRIED }),

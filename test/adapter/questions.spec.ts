@@ -2,7 +2,7 @@
  * What servers ask of each other: acknowledgements, sockets, commands to sockets, server-side events, numbers. Time is
  * no help here: the limits are longer than a case may take, so what ends at once has to.
  */
-import { createAdapter, decodeArgs } from '@app/broadcast';
+import { createAdapter, decodeArgs, type Incomplete } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
 import { createServer } from 'node:http';
 import { Server } from 'socket.io';
@@ -264,6 +264,23 @@ describe.each(transports)('three servers over %s', (_name, prepare) => {
       expect(rooms.map(membersOf)).toEqual(['', 'c', 'c', 'bc', 'ab', 'ac']);
     });
 
+    it('to join and to leave rooms named by any number, by their digits too', async () => {
+      await join(visitors, [5, 6, 7]);
+      await done(a.server.socketsLeave('5'));
+      await done(a.server.socketsLeave(6 as never));
+      await done(a.server.in('7').socketsLeave(['7', '8']));
+      await done(a.server.socketsJoin([NaN, -0, 1e21] as never[]));
+      const left = [ann, bob, cid].map(({ socket }) => [...socket.rooms].slice(1).map(String));
+      expect(left).toEqual(visitors.map(() => ['NaN', '0', '1e+21']));
+      for (const room of ['NaN', '0', '1e+21']) c.server.to(room).emit('in', room);
+      await settle(instances, visitors);
+      await done(a.server.socketsLeave(['NaN', '0', 1e21 as never]));
+      expect(visitors.map(({ heard, socket }) => [heard.length, socket.rooms.size])).toEqual(
+        visitors.map(() => [3, 1]),
+      );
+      expect(instances.map(({ errors }) => errors)).toEqual([[], [], []]);
+    });
+
     it('to disconnect: those in rooms, those here, from the namespace or altogether', async () => {
       const others = visitors.map(({ client }) => client.io.socket('/other', {}));
       for (const { server } of instances) server.of('/other');
@@ -418,6 +435,67 @@ describe.each(transports)('three servers over %s', (_name, prepare) => {
     const error = await asking.then(undefined, (reason: Error & { responses: unknown[] }) => reason);
     expect(error).toMatchObject({ message, responses: ['yes'].slice(0, answering) });
     expect(a.adapter.requests.size).toBe(0);
+  });
+
+  describe('hear one that answers with what makes no sense', () => {
+    const ODD = 'odd/1';
+    const QUESTIONS = ['sockets.ask', 'sockets.fetch', 'sockets.settle', 'servers.ask'];
+    const NUMBERS = ['rooms.sizes', 'rooms.stats', 'rooms.list'];
+
+    let announce: () => Promise<void>;
+
+    beforeEach(async () => {
+      await begin();
+      const odd = await stage.bus({ ...QUIET.bus, instance: 'odd' });
+      for (const kind of [...QUESTIONS, ...NUMBERS])
+        odd.control.on(kind, ({ header: { id, nsp, origin } }) => {
+          const answer = { kind: 'sockets.answer', nsp, origin: ODD };
+          void odd.control.send({ instance: origin!.split('/')[0]! }, answer, [id, [[{ id: 5 }], 'abc']]);
+        });
+      const member = { id: ODD, role: 'server', version: '1.0.0', startedAt: 1 };
+      announce = () => odd.control.send('all', { kind: 'member', origin: ODD }, [member]);
+      await announce();
+      await until('all know it', () => instances.every(({ adapter }) => adapter.servers().length === 4));
+    });
+
+    it('and are told of it as of one that is missing, with what there is', async () => {
+      const incomplete: Incomplete[] = [];
+      a.adapter.on('incomplete', (each: Incomplete) => incomplete.push(each));
+      for (const visitor of visitors) answerWith(visitor, 'yes');
+      await join(visitors, 'r');
+      for (const { server } of [b, c]) server.on('ask', (answer: (value: string) => void) => answer('yes'));
+      expect({
+        fetched: lettersOf(await a.server.fetchSockets()),
+        acks: await a.server.timeout(FOREVER).emitWithAck('ask'),
+        answers: await a.server.serverSideEmitWithAck('ask'),
+        joined: await done(a.server.socketsJoin('s')),
+        count: await a.adapter.countSockets('r'),
+        stats: (await a.adapter.roomStats()).get('r'),
+        rooms: (await a.adapter.allRooms()).size,
+      }).toEqual({
+        fetched: 'abc',
+        acks: ['yes', 'yes', 'yes'],
+        answers: ['yes', 'yes'],
+        joined: undefined,
+        count: 3,
+        stats: 3,
+        rooms: 5,
+      });
+      const requests = ['fetchSockets', 'emitWithAck', 'serverSideEmit', 'sockets.join', 'roomStats', 'allRooms'];
+      expect(incomplete).toEqual(requests.map((request) => ({ request, missing: [ODD] })));
+      expect(a.bus.counts).toMatchObject({ unreadable: 7, failed: 0 });
+      expect(a.errors.map(({ code }) => code)).toEqual(expect.arrayContaining(['UNREADABLE', 'TIMEOUT']));
+    });
+
+    it('and are refused what there is, if they are strict', async () => {
+      const strict = await stage.instance({ ...PATIENT, adapter: { ...PATIENT.adapter, strict: true } });
+      await announce();
+      await until('it knows all', () => strict.adapter.servers().length === 5);
+      const missing = { code: 'TIMEOUT', message: expect.stringContaining(ODD) as string };
+      await expect(strict.server.fetchSockets()).rejects.toMatchObject(missing);
+      await expect(strict.adapter.roomStats()).rejects.toMatchObject(missing);
+      await expect(strict.adapter.allRooms()).rejects.toMatchObject(missing);
+    });
   });
 
   describe('count', () => {

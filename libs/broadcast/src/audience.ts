@@ -79,7 +79,8 @@ export abstract class Audience {
   serverSideEmit(event: string, ...args: unknown[]): Promise<void> {
     return this.told(async () => {
       const said = [checkEvent(event, isReservedServerEvent), ...checkArgs(args)];
-      await this.bus.control.send('all', { kind: 'servers.event', nsp: this.address.nsp }, said);
+      const { nsp } = checkAddress({ nsp: this.address.nsp });
+      await this.bus.control.send('all', { kind: 'servers.event', nsp }, said);
     });
   }
 
@@ -100,10 +101,10 @@ export abstract class Audience {
   }
 }
 
-/** The namespace as it stands in a header: with its slash, and `/` is left out. */
+/** The namespace as it stands in a header: with its slash, and `/` is left out. What is no name stays as it is. */
 export function nameOfNamespace(namespace: string | undefined): string | undefined {
-  if (namespace === undefined || namespace === '/' || namespace === '') return undefined;
-  return namespace.startsWith('/') ? namespace : `/${namespace}`;
+  if (namespace === '/' || namespace === '') return undefined;
+  return typeof namespace !== 'string' || namespace.startsWith('/') ? namespace : `/${namespace}`;
 }
 
 /** @throws BroadcastError `BAD_REQUEST` */
@@ -128,6 +129,9 @@ export function checkAddress(address: Address): Address {
     if (names && (names.length === 0 || names.some((name) => !isName(name)))) {
       throw refused('expected at least one room, each a string that is not empty');
     }
+  }
+  if (address.nsp !== undefined && typeof address.nsp !== 'string') {
+    throw refused('expected the name of a namespace, a string');
   }
   return address;
 }

@@ -597,6 +597,17 @@ describe('closing', () => {
     expect([transport.attempts.length, told.errors.length]).toEqual([length, 1]);
   });
 
+  it('is told before it refuses anything: a last word is sent', async () => {
+    const { bus, transport } = station();
+    await bus.connect();
+    const said: Promise<void>[] = [];
+    bus.on('closing', () => said.push(bus.publish('all', Buffer.from('goodbye'))));
+    const closing = Promise.all([bus.close(), bus.close()]);
+    await pass(100);
+    await Promise.all([closing, ...said]);
+    expect(transport.link.published).toEqual(['goodbye']);
+  });
+
   it('while up waits for what is being sent, lets go of the broker, and is told as `closed` alone', async () => {
     const { bus, transport, told } = station();
     await bus.connect();

@@ -14,7 +14,7 @@ import { backoff, type BackoffOptions } from './backoff.js';
 import { checkTransport } from './checks.js';
 import { Control } from './control.js';
 import { deadline, pause } from './deadline.js';
-import { decodeArgs } from './envelope.js';
+import { decodeArgs, textOf } from './envelope.js';
 import { BroadcastError, toError, type BroadcastErrorCode } from './errors.js';
 import { Probe } from './probe.js';
 import { Logs, type LogsOptions } from './logs.js';
@@ -49,6 +49,8 @@ export interface BusOptions extends SignatureOptions, LogsOptions {
 
 export interface BusEvents {
   state: [state: BusState];
+  /** It is about to be closed: what is published now, before anything is awaited, is sent yet. */
+  closing: [];
   /** One per outage, and at most one a minute of any other kind. Counts are in {@link Bus.counts}. */
   error: [error: BroadcastError];
   /**
@@ -160,7 +162,7 @@ export class Bus extends EventEmitter<BusEvents> {
       deaf: (silence) => failed(new BroadcastError('TIMEOUT', `the link is deaf: no echo for ${silence} ms`)),
       impostor: () => this.report(new BroadcastError('BAD_REQUEST', impostorMessage(instance))),
     });
-    this.control.on('probe', (message) => this.#probe.heard(String(decodeArgs(message)[0])));
+    this.control.on('probe', (message) => this.#probe.heard(textOf(decodeArgs(message)[0])));
   }
 
   get state(): BusState {
@@ -262,6 +264,7 @@ export class Bus extends EventEmitter<BusEvents> {
   }
 
   async #close(): Promise<void> {
+    this.#emit('closing');
     if (this.#state === 'up') await this.#publisher.finish();
     this.#set('closed');
     this.#closing.abort();

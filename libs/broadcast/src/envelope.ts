@@ -119,6 +119,12 @@ export function decodeArgs({ args, frames }: Pick<Message, 'args' | 'frames'>): 
   return frames.length === 0 ? values : bounded(() => restore(values, frames) as unknown[]);
 }
 
+/** An argument that has to be a text. @throws BroadcastError `UNREADABLE` */
+export function textOf(value: unknown): string {
+  if (typeof value === 'string') return value;
+  throw unreadable('expected a text');
+}
+
 /** The instance that an origin, `<instance>` or `<instance>/<part>`, names. */
 export function instanceOf(origin: string): string {
   return origin.split('/', 1)[0] ?? origin;

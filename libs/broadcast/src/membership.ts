@@ -6,7 +6,7 @@
 import { EventEmitter } from 'node:events';
 import type { Control } from './control.js';
 import { pause } from './deadline.js';
-import { decodeArgs, instanceOf, type Message } from './envelope.js';
+import { decodeArgs, instanceOf, textOf, type Message } from './envelope.js';
 import { BroadcastError } from './errors.js';
 import { ulid } from './ulid.js';
 
@@ -112,7 +112,7 @@ export class Membership extends EventEmitter<MembershipEvents> {
     this.#stops = [
       () => clearInterval(timer),
       control.on('member', (message) => this.#heard(message)),
-      control.on('left', (message) => this.#forget(String(decodeArgs(message)[0]), 'closed')),
+      control.on('left', (message) => this.#forget(textOf(decodeArgs(message)[0]), 'closed')),
       // Only that it arrives matters.
       control.on('ping', () => undefined),
     ];
@@ -124,8 +124,9 @@ export class Membership extends EventEmitter<MembershipEvents> {
       .then(() => void (this.#isReady = true));
   }
 
-  /** Leaves, and says so. */
+  /** Leaves, and says so. Does nothing where it has left. */
   stop(): void {
+    if (this.#stops.length === 0) return;
     for (const stop of this.#stops.splice(0)) stop();
     this.#others.clear();
     this.#bus.control.send('all', { kind: 'left', origin: this.self.id }, [this.self.id]).catch(() => undefined);
@@ -169,10 +170,13 @@ export class Membership extends EventEmitter<MembershipEvents> {
     if (!known) this.emit('joined', member);
   }
 
-  /** A process that was started again under the same name: those of the one before can no longer say goodbye. */
+  /**
+   * A process that was started again under the same name: those of the one before can no longer say goodbye. Earlier or
+   * later says nothing about which is which: clocks differ, and are set back.
+   */
   #supersede({ id, startedAt }: Member): void {
     for (const { member } of this.#others.values()) {
-      const before = instanceOf(member.id) === instanceOf(id) && member.startedAt < startedAt;
+      const before = instanceOf(member.id) === instanceOf(id) && member.startedAt !== startedAt;
       if (before) this.#forget(member.id, 'gone');
     }
   }

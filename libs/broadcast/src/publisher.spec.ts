@@ -80,6 +80,19 @@ describe('publishing', () => {
     expect(link.published).toEqual([]);
   });
 
+  it('sends nothing late though a link comes before anybody has looked how long it has waited', async () => {
+    const out = publisher();
+    const said = say(out, 'late');
+    await pass(1_950);
+    const inTime = say(out, 'in time');
+    const link = new ScriptedLink();
+    jest.spyOn(performance, 'now').mockReturnValue(performance.now() + 50);
+    out.attach(link);
+    await pass(100);
+    expect([link.published, said.now, inTime.now]).toEqual([['in time'], 'UNAVAILABLE', 'sent']);
+    jest.restoreAllMocks();
+  });
+
   it('is refused at once when the outbox is full, and taken again when it is not', async () => {
     const out = publisher({ outboxSize: 2 });
     const [, , third] = [say(out, '1'), say(out, '2'), say(out, '3')];

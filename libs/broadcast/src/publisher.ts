@@ -135,6 +135,7 @@ export class Publisher {
   #flush(): void {
     for (const pending of this.#outbox) {
       if (!this.#link || this.#blocked) return;
+      if (performance.now() - pending.since >= this.#options.outboxAge) continue; // The sweep is about to refuse it.
       this.#outbox.delete(pending);
       this.#send(this.#link, pending);
     }

@@ -13,7 +13,7 @@ import type { Departure, Member } from '../membership.js';
 import { looksLikeSocketId, publishToRooms } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
 import { VERSION } from '../version.js';
-import { addressOf, numberOf, withNumbers } from './address.js';
+import { addressOf, bothWays, inJson, numberOf, withNumbers } from './address.js';
 import { answer, type Acks, type Here, type SocketDetails } from './answers.js';
 import { lazily, makeAwaitable } from './awaitable.js';
 import { Counts } from './counts.js';
@@ -21,6 +21,7 @@ import { Delivery, EVENT } from './delivery.js';
 import { AdapterHub, type HubMember } from './hub.js';
 import { Others, type Incomplete } from './others.js';
 import { Questions } from './questions.js';
+import { isAnswerTo } from './shapes.js';
 
 export interface AdapterOptions {
   /** What this server is for, as the others are told. @default 'server' */
@@ -168,7 +169,8 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     void super.addAll(id, rooms);
     const waits: Promise<void>[] = [];
     for (const room of rooms) {
-      if (room === id) continue;
+      // Who looks like a socket is looked for (`waysTo`); any other id is known as a room is.
+      if (room === id && looksLikeSocketId(id)) continue;
       const subscription = this.#hold(String(room));
       if (subscription && !subscription.live) waits.push(subscription.ready());
     }
@@ -289,13 +291,13 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the operator hands it on
   override addSockets(opts: BroadcastOptions, rooms: Room[]): PromiseLike<void> {
     super.addSockets(withNumbers(opts), rooms);
-    return this.#command('sockets.join', opts, [rooms]);
+    return this.#command('sockets.join', opts, [inJson(rooms)]);
   }
 
   // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the operator hands it on
   override delSockets(opts: BroadcastOptions, rooms: Room[]): PromiseLike<void> {
-    super.delSockets(withNumbers(opts), rooms);
-    return this.#command('sockets.leave', opts, [rooms]);
+    super.delSockets(withNumbers(opts), [...bothWays(new Set(rooms))]);
+    return this.#command('sockets.leave', opts, [inJson(rooms)]);
   }
 
   // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the operator hands it on
@@ -418,6 +420,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     const outcome = await this.#acks.ask<Acks | null>({
       of: members,
       timeout,
+      fits: (acks) => isAnswerTo('sockets.ask', [], acks),
       send: (id) => this.#others.tell('sockets.ask', { ...addressOf(opts), id }, [timeout, ...event], owner),
       part: (acks, from, last) => {
         const { clients = 0, responses = [] } = acks ?? {};

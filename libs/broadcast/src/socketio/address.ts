@@ -12,8 +12,8 @@ export function addressOf({
 }: BroadcastOptions): Pick<Header, 'except' | 'flags'> & { rooms: string[] } {
   const { volatile, compress } = flags ?? {};
   return {
-    rooms: [...rooms].map(String),
-    except: except && except.size > 0 ? [...except].map(String) : undefined,
+    rooms: namesOf(rooms),
+    except: except && except.size > 0 ? namesOf(except) : undefined,
     flags: volatile === undefined && compress === undefined ? undefined : { volatile, compress },
   };
 }
@@ -30,11 +30,22 @@ export function numberOf(room: string): Room | undefined {
   return String(Number(room)) === room ? (Number(room) as unknown as Room) : undefined;
 }
 
-function bothWays(rooms: Set<Room>): Set<Room> {
+/** As rooms to join or to leave travel: JSON has no word for some numbers, but their names are the same rooms. */
+export function inJson(rooms: readonly Room[]): Room[] {
+  return rooms.map((room) => (typeof room === 'number' && !Number.isFinite(room) ? String(room) : room));
+}
+
+/** Each by its name and, where there is one, by the number that the name may stand for. */
+export function bothWays(rooms: Set<Room>): Set<Room> {
   let both: Set<Room> | undefined;
   for (const room of rooms) {
     const twin = typeof room === 'number' ? String(room) : numberOf(room);
     if (twin !== undefined) both = (both ?? new Set(rooms)).add(twin);
   }
   return both ?? rooms;
+}
+
+/** Once each, though a room may be named by a number and by its digits. */
+function namesOf(rooms: Set<Room>): string[] {
+  return [...new Set([...rooms].map(String))];
 }

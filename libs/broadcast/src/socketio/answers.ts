@@ -172,7 +172,8 @@ function canTravel(value: unknown): boolean {
   }
 }
 
-function names(rooms: unknown): Room[] {
+/** @throws BroadcastError `UNREADABLE` */
+export function names(rooms: unknown): Room[] {
   const isName = (room: unknown) => typeof room === 'string' || typeof room === 'number';
   if (!Array.isArray(rooms) || !rooms.every(isName)) throw new BroadcastError('UNREADABLE', 'expected names of rooms');
   return rooms as Room[];

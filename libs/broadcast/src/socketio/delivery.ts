@@ -43,7 +43,11 @@ export class Delivery {
     try {
       const listeners = socket.listenersAnyOutgoing() as ((...args: unknown[]) => void)[];
       if (listeners.length > 0) for (const listener of listeners) listener(...this.#values(message, room));
-      for (const { data, ...ready } of frame) socket.conn.write(data, { compress, ...ready });
+      for (const { data, ...ready } of frame) {
+        // A ready frame is one of Engine.IO 4. In 3, which clients of Socket.IO 2 speak, bytes have their type in front.
+        const isReady = socket.conn.protocol !== 3 || typeof data === 'string';
+        socket.conn.write(data, { compress, ...(isReady && ready) });
+      }
     } catch (thrown) {
       // If it got out, the broker would deliver the message again, to those who have it already too.
       this.#failed(toError(thrown));

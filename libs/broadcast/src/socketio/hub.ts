@@ -4,13 +4,13 @@
  * servers.
  */
 import type { Bus, BusState } from '../bus.js';
-import { decode, decodeArgs, instanceOf, NEWER, type Header, type Message } from '../envelope.js';
+import { decode, decodeArgs, instanceOf, NEWER, textOf, type Header, type Message } from '../envelope.js';
 import { Membership, type Departure, type MembershipOptions } from '../membership.js';
 import { idOf, type Position } from '../position.js';
 import { RecentIds } from '../recent-ids.js';
 import { looksLikeSocketId } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
-import { isQuestion, KINDS } from './answers.js';
+import { isQuestion, KINDS, names } from './answers.js';
 import { Owners } from './owners.js';
 import { Served } from './served.js';
 
@@ -113,14 +113,17 @@ export class AdapterHub {
     const announce = (state: BusState) => {
       if (state === 'up') membership.announce();
     };
+    const leave = () => membership.stop();
     bus.on('state', announce);
+    bus.on('closing', leave);
     this.#stops = [
       () => bus.off('state', announce),
+      () => bus.off('closing', leave),
       control.on('emit', (message) => this.#emit(message)),
       control.on('sockets.answer', (message) => this.#answered(message)),
       control.on('sockets.owner', (message) => this.#owned(message)),
       ...KINDS.map((kind) => control.on(kind, (message) => this.#hear(kind, message))),
-      () => membership.stop(),
+      leave,
     ];
     membership.start();
   }
@@ -146,16 +149,19 @@ export class AdapterHub {
   #emit(message: Message): void {
     const { rooms, seek, raw, origin } = message.header;
     if (raw && origin === this.id) return;
-    if (!rooms) return this.#deliver(message, undefined);
+    if (!rooms?.length) return this.#deliver(message, undefined);
     const members = [...this.#of(message)];
-    for (const room of rooms) {
+    // Without an id it has no copies that would come later.
+    const served = new Set<string>();
+    for (const room of new Set(rooms)) {
       const here = this.#rooms.has(room) || members.some(({ sids }) => sids.has(room));
-      if (here) this.#deliver(message, room);
+      if (here) this.#deliver(message, room, served);
     }
     if (seek) this.#tellOwned(message, rooms);
   }
 
-  #deliver(message: Message, room: string | undefined): void {
+  /** @param inTurn the sockets that have had it already where it has no name, to be added to */
+  #deliver(message: Message, room: string | undefined, inTurn?: Set<string>): void {
     const { raw, rooms = [] } = message.header;
     // The same id said again in a room is the same message. A plain emit comes again only where it takes several ways,
     // or where the broker delivers once more what another listener of this process could not handle.
@@ -164,12 +170,14 @@ export class AdapterHub {
     if (once && this.#hasSeen(message, room)) return;
     // A socket in several of the rooms gets the copy that comes first, wherever it is when the others come.
     const name = rooms.length > 1 ? keyOf(message) : undefined;
-    const served = name === undefined ? undefined : this.#served.of(name);
+    const served = name === undefined ? inTurn : this.#served.of(name);
     let reached = false;
     for (const member of this.#of(message)) reached = member.deliver(message, room, served) || reached;
     const key = once && reached ? keyOf(message, room) : undefined;
     if (key !== undefined) this.#seen.add(key);
-    if (name !== undefined && room === rooms.at(-1)) this.#served.done(name);
+    // Where the last room is named before, too, others come after its copy.
+    const isLast = room !== undefined && room === rooms.at(-1) && rooms.indexOf(room) === rooms.length - 1;
+    if (name !== undefined && isLast) this.#served.done(name);
   }
 
   #hasSeen(message: Message, room: string | undefined): boolean {
@@ -189,9 +197,10 @@ export class AdapterHub {
   }
 
   #answered(message: Message): void {
-    const [question, value, more] = decodeArgs(message);
+    const [id, value, more] = decodeArgs(message);
+    const question = textOf(id);
     const { origin = '' } = message.header;
-    for (const member of this.#of(message)) member.hearAnswer(String(question), origin, value, more !== true);
+    for (const member of this.#of(message)) member.hearAnswer(question, origin, value, more !== true);
   }
 
   /** Which of these sockets are connected here: what is for them may then come straight. */
@@ -205,9 +214,9 @@ export class AdapterHub {
   }
 
   #owned(message: Message): void {
-    const [sockets] = decodeArgs(message);
+    const sockets = names(decodeArgs(message)[0]);
     const { origin = '' } = message.header;
-    if (!Array.isArray(sockets) || !this.membership.has(origin)) return;
+    if (!this.membership.has(origin)) return;
     for (const socket of sockets) this.owners.learn(String(socket), origin);
   }
 

@@ -10,6 +10,7 @@ import { looksLikeSocketId } from '../routing.js';
 import type { Channel } from '../transport.js';
 import type { AdapterHub } from './hub.js';
 import { Questions, type Outcome } from './questions.js';
+import { isAnswerTo } from './shapes.js';
 
 export interface OthersOptions {
   /** Left out for `/`. */
@@ -75,6 +76,7 @@ export class Others {
       of: this.ids,
       timeout: timeout ?? this.#options.timeout,
       send: (id) => this.tell(kind, { ...address, id }, args),
+      fits: (answer) => isAnswerTo(kind, args, answer),
       part: (answer, from) => answer !== null && heard?.(answer, from),
     });
     return { ...outcome, answers: outcome.answers.filter((answer) => answer !== null) };
@@ -95,6 +97,7 @@ export class Others {
       of: member === undefined ? this.ids : [member],
       timeout: this.#options.timeout,
       send: (id) => this.tell('sockets.settle', { id }, [], member),
+      fits: (answer) => isAnswerTo('sockets.settle', [], answer),
     });
     this.complain(request, outcome);
   }

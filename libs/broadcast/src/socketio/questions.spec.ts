@@ -95,6 +95,24 @@ describe('a question', () => {
     expect(left).toEqual(['b', 'c', 'd']);
   });
 
+  it('does not take what does not fit for an answer, says so, and names who says it', async () => {
+    const { ask, answer } = desk();
+    const parts: unknown[] = [];
+    const left: string[] = [];
+    const asking = ask({
+      fits: (value) => typeof value === 'number',
+      part: (value) => parts.push(value),
+      left: (from) => left.push(from),
+    });
+    answer('b', 1, false);
+    expect(() => answer('b', 'two', false)).toThrow(expect.objectContaining({ code: 'UNREADABLE' }));
+    answer('b', 3);
+    answer('x', 'a stranger');
+    answer('c', 4);
+    expect(await asking).toEqual({ answers: [4], silent: [], gone: ['b'] });
+    expect([parts, left]).toEqual([[1, 4], ['b']]);
+  });
+
   it('ends when it cannot be sent, and says why', async () => {
     const { questions, ask } = desk();
     const failure = new Error('no link');

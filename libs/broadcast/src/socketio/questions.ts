@@ -2,6 +2,7 @@
  * What one server asks of the others: each of those that are there answers once, or in parts; a question ends when all
  * of them have, when its time is up, or when those that have not are no longer there.
  */
+import { BroadcastError } from '../errors.js';
 import type { Departure } from '../membership.js';
 import { ulid } from '../ulid.js';
 
@@ -12,6 +13,8 @@ export interface Question<T> {
   timeout: number;
   /** Sends it, with the id that answers must carry. */
   send: (id: string) => Promise<void>;
+  /** Whether what comes is an answer. @default anything is */
+  fits?: (value: unknown) => boolean;
   /** Hears every part of an answer as it comes. */
   part?: (value: T, from: string, last: boolean) => void;
   /** Somebody will not answer any more. */
@@ -23,7 +26,7 @@ export interface Outcome<T> {
   answers: T[];
   /** Ids of those that are there, as far as anybody knows, and have not answered. */
   silent: string[];
-  /** Ids of those that went without a goodbye while the question was open. */
+  /** Ids of those that will not answer any more: they went without a goodbye, or said what is no answer. */
   gone: string[];
   /** Why the question could not be sent. Then nobody has answered. */
   failure?: Error;
@@ -51,7 +54,7 @@ export class Questions {
   }
 
   /** Never rejects: what is missing is a part of the outcome. */
-  ask<T>({ of, timeout, send, part, left }: Question<T>): Promise<Outcome<T>> {
+  ask<T>({ of, timeout, send, fits = () => true, part, left }: Question<T>): Promise<Outcome<T>> {
     const awaited = new Set(of);
     const outcome: Outcome<T> = { answers: [], silent: [], gone: [] };
     if (awaited.size === 0) return Promise.resolve(outcome);
@@ -67,6 +70,10 @@ export class Questions {
         awaited,
         answered: (from, value, last) => {
           if (!awaited.has(from)) return;
+          if (!fits(value)) {
+            open.left(from, 'gone');
+            throw new BroadcastError('UNREADABLE', `what ${from} answers does not fit the question`);
+          }
           if (last) awaited.delete(from);
           part?.(value as T, from, last);
           if (last) outcome.answers.push(value as T);
@@ -90,7 +97,11 @@ export class Questions {
     });
   }
 
-  /** Takes in an answer, or a part of one. Late and unknown ones are ignored. */
+  /**
+   * Takes in an answer, or a part of one. Late and unknown ones are ignored.
+   *
+   * @throws BroadcastError `UNREADABLE` for what does not fit the question: who says it is not waited for any more
+   */
   answered(id: string, from: string, value: unknown, last: boolean): void {
     this.open.get(id)?.answered(from, value, last);
   }
