@@ -19,6 +19,7 @@ describe('the environment', () => {
       NODE_ENV: undefined,
       PORT: 3_000,
       HOST: '0.0.0.0',
+      ROOM_PROFILES: {},
       BROADCAST_TRANSPORT: 'memory',
       BROADCAST_PREFIX: '',
       BROADCAST_REQUIRE_SIGNED: false,

@@ -135,7 +135,7 @@ export class Publisher {
   #flush(): void {
     for (const pending of this.#outbox) {
       if (!this.#link || this.#blocked) return;
-      if (performance.now() - pending.since >= this.#options.outboxAge) continue; // The sweep is about to refuse it.
+      if (this.#isTooOld(pending)) continue; // The sweep is about to refuse it.
       this.#outbox.delete(pending);
       this.#send(this.#link, pending);
     }
@@ -157,6 +157,12 @@ export class Publisher {
         this.#outbox.add(pending);
       },
     );
+  }
+
+  /** What was never sent waits for the outbox's age, what may have arrived for as long as it is sent again. */
+  #isTooOld({ attempts, since, until = 0 }: Pending): boolean {
+    const now = performance.now();
+    return attempts > 0 ? now > until : now - since >= this.#options.outboxAge;
   }
 
   #mayGoAgain({ until }: Pending): boolean {
@@ -182,12 +188,10 @@ export class Publisher {
     const { outboxAge, callTimeout, failed } = this.#options;
     const now = performance.now();
     for (const pending of this.#outbox) {
-      if (pending.attempts > 0) {
-        if (now > pending.until!) this.#settle(pending, uncertain());
-      } else if (now - pending.since >= outboxAge) {
-        const why = this.#blocked ? 'the broker took no messages' : 'there was no link to the broker';
-        this.#settle(pending, new BroadcastError('UNAVAILABLE', `${why} within ${outboxAge} ms: nothing was sent`));
-      }
+      if (!this.#isTooOld(pending)) continue;
+      const why = this.#blocked ? 'the broker took no messages' : 'there was no link to the broker';
+      const unsent = new BroadcastError('UNAVAILABLE', `${why} within ${outboxAge} ms: nothing was sent`);
+      this.#settle(pending, pending.attempts > 0 ? uncertain() : unsent);
     }
     let overdue: BroadcastError | undefined;
     for (const pending of this.#underWay) {
