@@ -10,10 +10,10 @@ const url = values.url ?? `http://127.0.0.1:${values.port}`;
 const { room, user } = values;
 const socket = io(url, { auth: { user } });
 
-socket.onAny((event, data, meta) => {
-  const said = event === 'chat' && typeof data?.text === 'string' ? data.text : `${event} ${JSON.stringify(data)}`;
-  console.log(`${meta?.from ?? '·'}: ${said}`);
-});
+/** The place of the last message that was shown. */
+let since;
+
+socket.onAny(show);
 socket.on('connect_error', (error) => {
   // With data it is a refusal by the gateway, which the same request would meet again.
   if (error.data || values.say !== undefined) leave(`${url}: ${error.message}`);
@@ -21,9 +21,12 @@ socket.on('connect_error', (error) => {
 });
 socket.on('disconnect', (reason) => console.log(`· disconnected (${reason})`));
 socket.on('connect', async () => {
-  const joined = await ask('room:join', { room });
+  const joined = await ask('room:join', { room, since });
   if (!joined.ok) leave(`cannot join ${room}: ${joined.error.message}`);
   console.log(`· ${user} is in room ${room} by ${url}, with ${joined.count - 1} more`);
+  if (joined.recovered === false) console.log('· what was said meanwhile is not kept any more');
+  for (const { event, data, ...meta } of joined.missed ?? []) show(event, data, meta);
+  if (!joined.recovered && joined.pos !== undefined) since = { pos: joined.pos, id: joined.id };
   if (values.say !== undefined) {
     await say(values.say);
     socket.close();
@@ -34,6 +37,12 @@ if (values.say === undefined) {
   createInterface({ input: process.stdin })
     .on('line', (line) => line.trim() && say(line.trim()))
     .on('close', () => socket.close());
+}
+
+function show(event, data, meta) {
+  const said = event === 'chat' && typeof data?.text === 'string' ? data.text : `${event} ${JSON.stringify(data)}`;
+  console.log(`${meta?.from ?? '·'}: ${said}`);
+  if (meta?.pos !== undefined) since = { pos: meta.pos, id: meta.id };
 }
 
 async function say(text) {
