@@ -20,17 +20,19 @@ socket.on('connect_error', (error) => {
   console.error(`${url}: ${error.message}; is a gateway there? Trying again`);
 });
 socket.on('disconnect', (reason) => console.log(`· disconnected (${reason})`));
-socket.on('connect', async () => {
-  const joined = await ask('room:join', { room, since });
-  if (!joined.ok) leave(`cannot join ${room}: ${joined.error.message}`);
-  console.log(`· ${user} is in room ${room} by ${url}, with ${joined.count - 1} more`);
-  if (joined.recovered === false) console.log('· what was said meanwhile is not kept any more');
-  for (const { event, data, ...meta } of joined.missed ?? []) show(event, data, meta);
-  if (!joined.recovered && joined.pos !== undefined) since = { pos: joined.pos, id: joined.id };
-  if (values.say !== undefined) {
-    await say(values.say);
-    socket.close();
-  }
+socket.on('connect', () => {
+  // In the callback: what comes right after the answer may be handled before a promise of it is.
+  socket.timeout(10_000).emit('room:join', { room, since }, async (error, joined) => {
+    if (error || !joined.ok) leave(`cannot join ${room}: ${error?.message ?? joined.error.message}`);
+    console.log(`· ${user} is in room ${room} by ${url}, with ${joined.count - 1} more`);
+    if (joined.recovered === false) console.log('· what was said meanwhile is not kept any more');
+    for (const { event, data, ...meta } of joined.missed ?? []) show(event, data, meta);
+    if (!joined.recovered && joined.pos !== undefined) since = { pos: joined.pos, id: joined.id };
+    if (values.say !== undefined) {
+      await say(values.say);
+      socket.close();
+    }
+  });
 });
 
 if (values.say === undefined) {
