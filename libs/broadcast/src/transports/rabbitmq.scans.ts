@@ -34,7 +34,7 @@ const PREFETCH = 1_000;
 /** The longest scan, in ms: its end may have been deleted. */
 const TIMEOUT = 60_000;
 /** Offsets that are looked through for the last messages of a room, at first. Then four times as many, and so on. */
-const STEP = 20_000;
+const STEP = 2_000;
 
 export class StreamScans {
   readonly #channel: () => Promise<AmqpChannel>;
@@ -70,14 +70,18 @@ export class StreamScans {
     limit,
     keep,
   }: Omit<ScanRequest, 'start'> & { keep: (message: ConsumeMessage) => boolean }): Promise<ConsumeMessage[]> {
-    if (end < 0) return [];
-    for (let step = STEP; ; step *= 4) {
-      const start = Math.max(0, end - step);
-      const { first, messages } = await this.scan({ key, start, end, limit: Infinity });
-      const kept = messages.filter(keep);
+    let found: ConsumeMessage[] = [];
+    let last = end;
+    for (let step = Math.max(STEP, limit); last >= 0; step *= 4) {
+      const start = Math.max(0, last - step + 1);
+      const { first, messages } = await this.scan({ key, start, end: last, limit: Infinity });
+      found = [...messages.filter(keep), ...found];
+      // Behind the first one nothing is kept any more.
       const isAll = start === 0 || !first || offset(first) > start;
-      if (isAll || kept.length >= limit) return kept.slice(-limit);
+      if (isAll || found.length >= limit) break;
+      last = start - 1;
     }
+    return found.slice(-limit);
   }
 
   async #run(): Promise<void> {
