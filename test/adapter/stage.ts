@@ -243,7 +243,8 @@ export function preceded(
         await link[call](channels);
       };
       const publish: typeof link.publish = (channel, payload) => link.publish(channel, payload);
-      return { publish, subscribe: after('subscribe'), unsubscribe: after('unsubscribe'), close: () => link.close() };
+      const [subscribe, unsubscribe] = [after('subscribe'), after('unsubscribe')];
+      return { publish, subscribe, unsubscribe, jobs: link.jobs, close: () => link.close() };
     },
   };
 }

@@ -15,6 +15,7 @@ import { Control } from './control.js';
 import { deadline, pause } from './deadline.js';
 import { decodeArgs } from './envelope.js';
 import { BroadcastError, toError, type BroadcastErrorCode } from './errors.js';
+import { Jobs } from './jobs.js';
 import { Probe } from './probe.js';
 import { Publisher } from './publisher.js';
 import { Signature, type SignatureOptions } from './signature.js';
@@ -65,6 +66,8 @@ export class Bus extends EventEmitter<BusEvents> {
   readonly startedAt = Date.now();
   /** What instances say to each other beside the rooms. */
   readonly control: Control;
+  /** Work for exactly one worker of a queue. */
+  readonly jobs: Jobs;
   /** What happened so far, in numbers that only grow. */
   readonly counts = {
     published: 0,
@@ -108,13 +111,15 @@ export class Bus extends EventEmitter<BusEvents> {
     this.#callTimeout = callTimeout;
     this.#backoff = options.backoff ?? {};
     this.#subscriptions = new Subscriptions({ callTimeout, linger, failed });
-    this.#publisher = new Publisher({
+    const bounds = {
       outboxSize: options.outboxSize ?? 1_000,
       outboxAge: options.outboxAge ?? 2_000,
       maxBytes: options.maxBytes ?? 64 * 1024 * 1024,
       callTimeout,
       failed,
-    });
+    };
+    this.#publisher = new Publisher(bounds);
+    this.jobs = new Jobs({ ...bounds, backoff: this.#backoff, report: (error) => this.report(error) });
     this.#signature = new Signature(options);
     this.control = new Control(this);
     this.#probe = new Probe({
@@ -226,6 +231,8 @@ export class Bus extends EventEmitter<BusEvents> {
   }
 
   async #close(): Promise<void> {
+    // First: a running job may still have something to say.
+    await this.jobs.close();
     if (this.#state === 'up') await this.#publisher.finish();
     this.#set('closed');
     this.#closing.abort();
@@ -307,6 +314,7 @@ export class Bus extends EventEmitter<BusEvents> {
     const back = this.#state === 'down';
     this.#everUp = true;
     this.#publisher.attach(link);
+    this.jobs.attach(link);
     this.#probe.start();
     this.#set('up');
     if (back && this.transport.features.network) this.#emit('gap', new Error('the link to the broker was lost'));
@@ -315,6 +323,7 @@ export class Bus extends EventEmitter<BusEvents> {
   #down(): void {
     this.#probe.stop();
     this.#publisher.detach();
+    this.jobs.detach();
     this.#subscriptions.detach();
     this.#block(false);
     if (this.#state === 'up') this.#set('down');
@@ -324,6 +333,7 @@ export class Bus extends EventEmitter<BusEvents> {
     if (this.#blocked === on) return;
     this.#blocked = on;
     this.#publisher.block(on);
+    this.jobs.block(on);
     this.#probe.pause(on);
     this.#emit('blocked', on);
   }

@@ -11,8 +11,9 @@
  * no retries, no timers and no subscriptions to remember; all of those belong to the Bus. A link that is lost is
  * thrown away: it never repairs itself.
  *
- * Room histories and jobs will be two further small interfaces beside the fan-out below (`link.log`, `link.jobs`).
+ * Jobs are a further small interface beside the fan-out below (`link.jobs`); room histories will be another (`link.log`).
  */
+import type { JobQueues } from './job-queues.js';
 
 /**
  * Where a message goes. Each transport maps it to its broker's names:
@@ -70,6 +71,7 @@ export interface Link {
   /** Resolves when the broker has ACKNOWLEDGED the subscriptions: what is published from then on is heard. */
   subscribe(channels: readonly Channel[]): Promise<void>;
   unsubscribe(channels: readonly Channel[]): Promise<void>;
+  readonly jobs: JobQueues;
   /** Lets go of everything at the broker. Bounded in time, even on a dead connection; never rejects. */
   close(): Promise<void>;
 }

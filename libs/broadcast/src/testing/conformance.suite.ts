@@ -318,6 +318,7 @@ function counted(transport: Transport, calls: string[]): Transport {
           calls.push(...channels.map((channel) => `unsubscribe ${channel}`));
           return link.unsubscribe(channels);
         },
+        jobs: link.jobs,
         close: () => link.close(),
       };
     },

@@ -165,6 +165,7 @@ function tapped(transport: Transport) {
       },
       subscribe: (channels) => link.subscribe(channels),
       unsubscribe: (channels) => link.unsubscribe(channels),
+      jobs: link.jobs,
       close: () => link.close(),
     };
   };

@@ -5,15 +5,17 @@
 import { setImmediate } from 'node:timers';
 import { BroadcastError } from '../errors.js';
 import type { Channel, Link, LinkEvents, Transport } from '../transport.js';
+import { MemoryJobs, type MemoryQueues } from './memory.jobs.js';
 
 /** One transport object is one broker: share it between the buses that are to hear each other. */
 export function memory(): Transport {
   const links = new Set<MemoryLink>();
+  const queues: MemoryQueues = new Map();
   return {
     name: 'memory',
     features: { network: false, redelivers: false },
     open: (events) => {
-      const link = new MemoryLink(links, events);
+      const link = new MemoryLink(links, events, queues);
       links.add(link);
       return Promise.resolve(link);
     },
@@ -25,7 +27,10 @@ class MemoryLink implements Link {
   readonly #events: LinkEvents;
   readonly #channels = new Set<Channel>();
 
-  constructor(links: Set<MemoryLink>, events: LinkEvents) {
+  readonly jobs: MemoryJobs;
+
+  constructor(links: Set<MemoryLink>, events: LinkEvents, queues: MemoryQueues) {
+    this.jobs = new MemoryJobs(queues);
     this.#links = links;
     this.#events = events;
   }
@@ -58,6 +63,7 @@ class MemoryLink implements Link {
   close(): Promise<void> {
     this.#channels.clear();
     this.#links.delete(this);
+    this.jobs.close();
     return Promise.resolve();
   }
 

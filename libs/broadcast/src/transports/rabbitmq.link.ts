@@ -7,6 +7,7 @@ import { BroadcastError, toError } from '../errors.js';
 import type { Channel, Link, LinkEvents } from '../transport.js';
 import { Bindings, type BindingsOptions } from './rabbitmq.bindings.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
+import { RabbitmqJobs } from './rabbitmq.jobs.js';
 import { EVERY_ROOM, isRoom, routingKey, type BrokerNames } from './rabbitmq.names.js';
 
 /** Messages in a second that no room here wants: above it the queue is bound to its rooms only (10 µs of CPU each). */
@@ -54,6 +55,7 @@ export interface LinkParts {
 }
 
 export class RabbitmqLink implements Link {
+  readonly jobs: RabbitmqJobs;
   readonly #parts: LinkParts;
   readonly #names: BrokerNames;
   readonly #events: LinkEvents;
@@ -73,8 +75,9 @@ export class RabbitmqLink implements Link {
     names: BrokerNames,
     events: LinkEvents,
     life: Life,
-    { maxBindings, adaptive }: { maxBindings: number; adaptive: boolean },
+    { prefix, maxBindings, adaptive }: { prefix: string; maxBindings: number; adaptive: boolean },
   ) {
+    this.jobs = new RabbitmqJobs(parts.publishing, parts.consuming, prefix);
     this.#parts = parts;
     this.#names = names;
     this.#events = events;

@@ -5,6 +5,7 @@
 import type { Redis, RedisOptions } from 'ioredis';
 import { BroadcastError, toError } from '../errors.js';
 import type { Channel, Link, LinkEvents, OpenOptions, Transport } from '../transport.js';
+import { RedisJobs } from './redis.jobs.js';
 
 export interface RedisTransportOptions {
   /** `redis://` or, with TLS, `rediss://`. @default redis://127.0.0.1:6379 */
@@ -25,23 +26,23 @@ export function redis(options: RedisTransportOptions = {}): Transport {
 }
 
 class RedisLink implements Link {
+  readonly jobs: RedisJobs;
   readonly #publisher: Redis;
   readonly #subscriber: Redis;
   readonly #prefix: string;
   readonly #events: LinkEvents;
+  readonly #connections = new Set<Redis>();
   /** What is subscribed on this link, by its name at the broker. */
   readonly #channels = new Map<string, Channel>();
 
-  private constructor(publisher: Redis, subscriber: Redis, prefix: string, events: LinkEvents) {
+  private constructor(publisher: Redis, subscriber: Redis, prefix: string, events: LinkEvents, instance: string) {
     this.#publisher = publisher;
     this.#subscriber = subscriber;
     this.#prefix = prefix;
     this.#events = events;
-    for (const connection of [publisher, subscriber]) {
-      let cause: Error | undefined;
-      connection.on('error', (error: Error) => (cause = error));
-      connection.on('close', () => events.lost(cause ?? new Error('the server closed the connection')));
-    }
+    for (const connection of [publisher, subscriber]) this.#watch(connection);
+    const connect = () => this.#connect(`roomcast:${instance}:jobs`);
+    this.jobs = new RedisJobs({ commands: publisher, prefix, instance, connect });
     subscriber.on('messageBuffer', (name: Buffer, payload: Buffer) => this.#receive(name, payload));
   }
 
@@ -68,7 +69,7 @@ class RedisLink implements Link {
       enableAutoPipelining: true,
     });
     const subscriber = new Redis(url, { ...settings, connectionName: `roomcast:${instance}:subscribe` });
-    const link = new RedisLink(publisher, subscriber, prefix, events);
+    const link = new RedisLink(publisher, subscriber, prefix, events, instance);
     const abandon = () => void link.close();
     signal.addEventListener('abort', abandon);
     try {
@@ -103,11 +104,28 @@ class RedisLink implements Link {
 
   /** Drops both sockets. `quit()` would wait for an answer that a dead connection never gives. */
   close(): Promise<void> {
-    for (const connection of [this.#publisher, this.#subscriber]) {
+    for (const connection of this.#connections) {
       connection.disconnect();
       connection.stream?.destroy();
     }
     return Promise.resolve();
+  }
+
+  /** A further connection, for commands that block. */
+  async #connect(connectionName: string): Promise<Redis> {
+    const connection = this.#publisher.duplicate({ connectionName, enableAutoPipelining: false });
+    this.#watch(connection);
+    await connection.connect();
+    return connection;
+  }
+
+  /** The end of any connection is the end of the link. */
+  #watch(connection: Redis): void {
+    let cause: Error | undefined;
+    connection.on('error', (error: Error) => (cause = error));
+    connection.on('close', () => this.#events.lost(cause ?? new Error('the server closed the connection')));
+    connection.on('end', () => this.#connections.delete(connection));
+    this.#connections.add(connection);
   }
 
   #receive(name: Buffer, payload: Buffer): void {
