@@ -18,7 +18,7 @@ export async function startWorker(
 ): Promise<Worker> {
   const app = await NestFactory.createMicroservice<AsyncMicroserviceOptions>(WorkerModule.with(settings, transport), {
     inject: [Bus],
-    useFactory: (bus: Bus) => ({ strategy: new BroadcastServer(bus) }),
+    useFactory: (bus: Bus) => ({ strategy: new BroadcastServer(bus, { jobs: { grace: settings.SHUTDOWN_GRACE } }) }),
     logger: new ConsoleLogger({
       logLevels: LOG_LEVELS.slice(LOG_LEVELS.indexOf(settings.LOG_LEVEL)),
       json: settings.NODE_ENV === 'production',

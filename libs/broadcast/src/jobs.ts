@@ -35,6 +35,8 @@ export interface JobOptions {
 const LONGEST_DELAY = 14 * 24 * 60 * 60 * 1_000;
 /** Ms between two tries of what was not sent. */
 const AGAIN = 50;
+/** Deadline of what an operator asks for, in ms: there may be thousands of dead letters. */
+const PATIENCE = 60_000;
 
 interface Connected {
   readonly queues: JobQueues;
@@ -118,22 +120,22 @@ export class Jobs {
   /** @param delays retry delays that handlers of the queue use, if not the default ones: RabbitMQ has a queue for each */
   async stats(queue: string, delays: readonly number[] = RETRY_DELAYS): Promise<QueueStats> {
     checkQueue(queue);
-    return this.#call('counting', (queues) => queues.stats(queue, delays));
+    return this.#call('counting', (queues) => queues.stats(queue, delays), PATIENCE);
   }
 
   /** What was given up, the oldest first: why, after how many attempts, and with which error. */
   async dead(queue: string, selection: DeadSelection = {}): Promise<DeadJob[]> {
-    return this.#call('reading dead letters', (queues) => queues.dead(checkQueue(queue), checked(selection)));
+    return this.#call('reading dead letters', (queues) => queues.dead(checkQueue(queue), checked(selection)), PATIENCE);
   }
 
   /** Puts dead letters back into their queue, as if they were new. Resolves with how many. */
   async replay(queue: string, selection: DeadSelection = {}): Promise<number> {
-    return this.#call('replaying', (queues) => queues.replay(checkQueue(queue), checked(selection)));
+    return this.#call('replaying', (queues) => queues.replay(checkQueue(queue), checked(selection)), PATIENCE);
   }
 
   /** Forgets dead letters. Resolves with how many. */
   async purge(queue: string, selection: DeadSelection = {}): Promise<number> {
-    return this.#call('purging', (queues) => queues.purge(checkQueue(queue), checked(selection)));
+    return this.#call('purging', (queues) => queues.purge(checkQueue(queue), checked(selection)), PATIENCE);
   }
 
   /** A link is up: what waits is sent, and it is asked for the jobs of every queue. */
@@ -163,12 +165,12 @@ export class Jobs {
     this.#wake();
   }
 
-  async #call<T>(what: string, use: (queues: JobQueues) => Promise<T>): Promise<T> {
+  async #call<T>(what: string, use: (queues: JobQueues) => Promise<T>, within?: number): Promise<T> {
     const end = performance.now() + this.#around.outboxAge;
     for (;;) {
       const link = await this.#linkBefore(end);
       try {
-        return await this.#within(link, what, use);
+        return await this.#within(link, what, use, within);
       } catch (error) {
         const nothingSent = error instanceof BroadcastError && error.code === 'UNAVAILABLE';
         if (!nothingSent || performance.now() + AGAIN > end) throw error;
@@ -177,8 +179,13 @@ export class Jobs {
     }
   }
 
-  async #within<T>(link: Connected, what: string, use: (queues: JobQueues) => Promise<T>): Promise<T> {
-    const { callTimeout, failed } = this.#around;
+  async #within<T>(
+    link: Connected,
+    what: string,
+    use: (queues: JobQueues) => Promise<T>,
+    callTimeout = this.#around.callTimeout,
+  ): Promise<T> {
+    const { failed } = this.#around;
     let gone!: () => void;
     const lost = new Promise<never>((_resolve, reject) => {
       gone = () => reject(new BroadcastError('UNCERTAIN', `${what} failed: the link broke before the broker answered`));

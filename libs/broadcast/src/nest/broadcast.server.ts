@@ -1,6 +1,6 @@
 /*
  * The Nest transport strategy: hears internal messages and hands them to `@OnBroadcast`, `@EventPattern` and
- * `@MessagePattern` handlers. What this instance has no handler for passes in silence: most do not handle most.
+ * `@MessagePattern` handlers, and works on the queues of `@OnJob` handlers. What this instance has no handler for passes in silence: most do not handle most.
  *
  *   app.connectMicroservice({ strategy: new BroadcastServer(app.get(Bus)) })
  */
@@ -10,9 +10,15 @@ import type { Bus } from '../bus.js';
 import { decodeArgs, instanceOf, type Message } from '../envelope.js';
 import { toError } from '../errors.js';
 import { BroadcastContext } from './broadcast.context.js';
+import { JobHandlers, type JobServerOptions } from './job-handlers.js';
 import { BROADCAST_TRANSPORT } from './on-broadcast.decorator.js';
 import { matches } from './pattern.js';
 import { EVENT, HERE, REPLY, REQUEST, WHO, type EventArgs, type RequestArgs, type WhoArgs } from './wire.js';
+
+export interface BroadcastServerOptions {
+  /** How the queues of `@OnJob` handlers are worked on. */
+  jobs?: JobServerOptions;
+}
 
 type Handlers = Map<string, MessageHandler>;
 
@@ -21,19 +27,31 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
   readonly #bus: Bus;
   /** Kept apart: the base class has one map, in which an event and a request by the same pattern collide. */
   readonly #events: Handlers = new Map();
+  readonly #jobs: JobHandlers;
   #stops: (() => void)[] = [];
   #alive?: NodeJS.Timeout;
 
-  constructor(bus: Bus) {
+  constructor(bus: Bus, { jobs = {} }: BroadcastServerOptions = {}) {
     super();
     this.#bus = bus;
+    this.#jobs = new JobHandlers(
+      bus.jobs,
+      jobs,
+      async (handler, data, context) =>
+        this.transformToObservable<unknown>((await handler(data, context)) as Promise<unknown>),
+      (error, { id, queue, pattern, attempt }) => {
+        const { message, stack } = toError(error);
+        this.logger.error(`job ${id} (${queue}, ${pattern}) failed at attempt ${attempt}: ${message}`, stack);
+      },
+    );
     bus.on('state', (state) => this._status$.next(state));
   }
 
   override addHandler(pattern: unknown, handler: MessageHandler, isEventHandler = false, extras = {}): void {
+    const route = this.normalizePattern(pattern as string);
+    if (this.#jobs.add(route, handler, extras)) return;
     super.addHandler(pattern, handler, isEventHandler, extras);
     if (!isEventHandler) return;
-    const route = this.normalizePattern(pattern as string);
     if (!this.#events.has(route)) this.#events.set(route, handler);
   }
 
@@ -45,6 +63,7 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
       control.on(WHO, (message) => this.#onWho(message)),
       control.on(REQUEST, (message) => this.#onRequest(message)),
     ];
+    this.#jobs.listen();
     // On the embedded transport nothing else keeps the event loop, and with it the process, alive.
     this.#alive = setInterval(() => undefined, 2 ** 30);
     this.#bus.connect().then(
@@ -53,7 +72,8 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
     );
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    await this.#jobs.close();
     for (const stop of this.#stops) stop();
     this.#stops = [];
     clearInterval(this.#alive);

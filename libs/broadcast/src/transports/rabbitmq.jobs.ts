@@ -6,7 +6,7 @@
  * A queue that is refused or deleted closes a channel at the broker, so jobs have channels of their own, made when they
  * are needed and made again after they were closed.
  */
-import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage, GetMessage, Options } from 'amqplib';
+import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import { deadline } from '../deadline.js';
 import { BroadcastError, toError } from '../errors.js';
 import { idInside } from '../job.js';
@@ -37,6 +37,8 @@ const STEPS = 17;
 /** A delay that is over but for so many ms is over. */
 const SOON = 100;
 const CLOSE_TIMEOUT = 1_000;
+/** Dead letters that are looked at. */
+const MOST = 10_000;
 
 /** Headers of a job's message, all of them optional. */
 const FAILURES = 'x-failures';
@@ -58,8 +60,7 @@ type Names = ReturnType<typeof jobNames>;
 export class RabbitmqJobs implements JobQueues {
   readonly #consuming: ChannelModel;
   readonly #prefix: string;
-  readonly #publisher: Remade<ConfirmChannel>;
-  readonly #topology: Remade<Channel>;
+  readonly #publisher: Remade;
   /** Queues that are known to be there, by name. */
   readonly #declared = new Map<string, Promise<unknown>>();
   /** What the broker could not route, until its confirm comes. */
@@ -68,7 +69,6 @@ export class RabbitmqJobs implements JobQueues {
   constructor(publishing: ChannelModel, consuming: ChannelModel, prefix: string) {
     this.#consuming = consuming;
     this.#prefix = prefix;
-    this.#topology = new Remade(() => consuming.createChannel());
     this.#publisher = new Remade(async () => {
       const channel = await publishing.createConfirmChannel();
       channel.on('return', ({ fields, properties }) => {
@@ -100,7 +100,10 @@ export class RabbitmqJobs implements JobQueues {
 
   async dead(queue: string, selection: DeadSelection): Promise<DeadJob[]> {
     const dead: DeadJob[] = [];
-    await this.#browse(queue, selection, async (message) => void dead.push(deadJob(message)));
+    await this.#browse(queue, selection, async (message) => {
+      dead.push(deadJob(message));
+      return false;
+    });
     return dead;
   }
 
@@ -109,11 +112,15 @@ export class RabbitmqJobs implements JobQueues {
       const { headers } = message.properties;
       await this.put(queue, message.content, { messageId: idOf(message), headers: foreignHeaders(headers) });
       channel.ack(message);
+      return true;
     });
   }
 
   async purge(queue: string, selection: DeadSelection): Promise<number> {
-    return this.#browse(queue, selection, async (message, channel) => channel.ack(message));
+    return this.#browse(queue, selection, async (message, channel) => {
+      channel.ack(message);
+      return true;
+    });
   }
 
   names(queue: string): Names {
@@ -192,15 +199,12 @@ export class RabbitmqJobs implements JobQueues {
   #declareOnce(name: string, more: Record<string, unknown>): Promise<unknown> {
     const known = this.#declared.get(name);
     if (known) return known;
-    const declaring = this.#topology
-      .get()
-      .then((channel) =>
-        channel.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum', ...more } }),
-      )
-      .catch((error: unknown) => {
-        this.#declared.delete(name);
-        throw refusal(error, name);
-      });
+    const declaring = this.#aside((channel) =>
+      channel.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum', ...more } }),
+    ).catch((error: unknown) => {
+      this.#declared.delete(name);
+      throw refusal(error, name);
+    });
     this.#declared.set(name, declaring);
     return declaring;
   }
@@ -211,26 +215,30 @@ export class RabbitmqJobs implements JobQueues {
   }
 
   /**
-   * Takes dead letters, those there are now, and gives back what `use` does not acknowledge. Resolves with how many were
-   * chosen.
+   * Takes the dead letters that are there now, and gives back those that `use` has not acknowledged: it says so. What is
+   * given back goes to the end of the queue, so all of them are taken, whatever the limit: then they keep their order.
+   * Resolves with how many were chosen.
    */
   async #browse(
     queue: string,
     { id, limit = Infinity }: DeadSelection,
-    use: (message: GetMessage, channel: Channel) => Promise<void>,
+    use: (message: ConsumeMessage, channel: Channel) => Promise<boolean>,
   ): Promise<number> {
     const { dead } = this.names(queue);
     const chosen = await this.#aside(async (channel) => {
-      const { messageCount } = await channel.checkQueue(dead);
-      let chosen = 0;
-      for (let seen = 0; seen < messageCount && chosen < limit; seen++) {
-        const message = await channel.get(dead);
-        if (!message) break;
-        if (id !== undefined && idOf(message) !== id) continue;
-        await use(message, channel);
-        chosen++;
+      const letters = await take(channel, dead);
+      const chosen = letters.filter((letter) => id === undefined || idOf(letter) === id).slice(0, limit);
+      const used = new Set<ConsumeMessage>();
+      // The broker takes many at a time, and keeps the order in which they were sent.
+      await Promise.all(chosen.map(async (letter) => (await use(letter, channel)) && used.add(letter)));
+      const others = letters.filter((letter) => !used.has(letter));
+      for (const letter of others) channel.nack(letter, false, true);
+      // They are back a moment later. Whoever looks next is to see them.
+      const end = performance.now() + CLOSE_TIMEOUT;
+      while (others.length > 0 && performance.now() < end) {
+        if ((await channel.checkQueue(dead)).messageCount >= others.length) break;
       }
-      return chosen;
+      return chosen.length;
     });
     return chosen ?? 0;
   }
@@ -362,20 +370,38 @@ class RabbitmqConsumption implements Consumption {
   }
 }
 
-/** A channel that is made when it is needed, and again after it was closed. */
-class Remade<T extends Channel> {
-  readonly #make: () => Promise<T>;
-  #made?: Promise<T>;
+/** What is in a queue, the oldest first: up to MOST. */
+async function take(channel: Channel, queue: string): Promise<ConsumeMessage[]> {
+  const count = Math.min(MOST, (await channel.checkQueue(queue)).messageCount);
+  const taken: ConsumeMessage[] = [];
+  if (count === 0) return taken;
+  await channel.prefetch(count);
+  let complete!: () => void;
+  const all = new Promise<void>((resolve) => (complete = resolve));
+  const { consumerTag } = await channel.consume(queue, (message) => {
+    if (message) taken.push(message);
+    if (!message || taken.length >= count) complete();
+  });
+  // Somebody else may be taking them too.
+  await deadline(all, CLOSE_TIMEOUT, 'taking').catch(() => undefined);
+  await channel.cancel(consumerTag);
+  return taken;
+}
 
-  constructor(make: () => Promise<T>) {
+/** A channel that is made when it is needed, and again after it was closed. */
+class Remade {
+  readonly #make: () => Promise<ConfirmChannel>;
+  #made?: Promise<ConfirmChannel>;
+
+  constructor(make: () => Promise<ConfirmChannel>) {
     this.#make = make;
   }
 
-  get(): Promise<T> {
+  get(): Promise<ConfirmChannel> {
     return (this.#made ??= this.#open());
   }
 
-  async #open(): Promise<T> {
+  async #open(): Promise<ConfirmChannel> {
     try {
       const channel = await this.#make();
       channel.on('error', () => undefined); // told by the calls that were under way
@@ -404,7 +430,7 @@ function foreignHeaders(headers: Record<string, unknown> = {}): Record<string, u
   return Object.fromEntries(Object.entries(keptHeaders(headers)).filter(([name]) => !OWN.includes(name)));
 }
 
-function deadJob(message: GetMessage): DeadJob {
+function deadJob(message: ConsumeMessage): DeadJob {
   const { headers = {}, timestamp } = message.properties;
   const [death] = (Array.isArray(headers['x-death']) ? headers['x-death'] : []) as { reason?: string; time?: unknown }[];
   const deathAt = numberOf((death?.time as { value?: unknown } | undefined)?.value) * 1_000;
@@ -418,7 +444,7 @@ function deadJob(message: GetMessage): DeadJob {
   };
 }
 
-function idOf({ content, properties }: GetMessage): string {
+function idOf({ content, properties }: ConsumeMessage): string {
   return idInside(content) ?? textOf(properties.messageId) ?? '';
 }
 
@@ -438,7 +464,9 @@ function numberOf(value: unknown): number {
 function refusal(error: unknown, name: string): Error {
   const cause = toError(error);
   if (cause instanceof BroadcastError) return cause;
-  if (!/PRECONDITION_FAILED|406|ACCESS_REFUSED|403/.test(cause.message)) return cause;
+  if (!/PRECONDITION_FAILED|406|ACCESS_REFUSED|403/.test(cause.message)) {
+    return new BroadcastError('UNAVAILABLE', `RabbitMQ did not declare the queue ${name}: ${cause.message}`, { cause });
+  }
   const advice = 'delete it, or let Roomcast declare it (docs/protocol.md)';
   return new BroadcastError('BAD_REQUEST', `RabbitMQ refuses the queue ${name}: ${cause.message}; ${advice}`, { cause });
 }

@@ -94,10 +94,11 @@ export class RedisJobs implements JobQueues {
   async *#letters(queue: string, { id, limit = Infinity }: DeadSelection): AsyncGenerator<[string, Fields]> {
     const { dead } = keysOf(queue, this.#link.prefix);
     const { commands } = this.#link;
-    const last = ((await commands.callBuffer('XREVRANGE', dead, '+', '-', 'COUNT', 1)) as Entry[])[0]?.[0];
+    const [newest] = await commands.xrevrangeBuffer(dead, '+', '-', 'COUNT', 1);
+    const last = newest?.[0];
     let given = 0;
     for (let from = '-'; last && given < limit; ) {
-      const page = (await commands.callBuffer('XRANGE', dead, from, last, 'COUNT', PAGE)) as Entry[];
+      const page = await commands.xrangeBuffer(dead, from, last, 'COUNT', PAGE);
       if (page.length === 0) return;
       for (const [entry, list] of page) {
         from = `(${entry.toString()}`;
@@ -147,7 +148,7 @@ class RedisConsumption implements Consumption {
       await this.#makeGroup();
       await this.#run(TIDY, [FORGOTTEN, '']);
     } catch (error) {
-      this.#waiter.disconnect();
+      this.#leave();
       throw error;
     }
     this.#loop = this.#work().catch((error: unknown) => this.#events.lost(toError(error)));
@@ -168,9 +169,14 @@ class RedisConsumption implements Consumption {
         () => undefined,
       );
     }
-    waiter?.removeAllListeners('close');
-    waiter?.disconnect();
-    waiter?.stream?.destroy();
+    this.#leave();
+  }
+
+  /** Without being taken for a connection that was lost. */
+  #leave(): void {
+    this.#waiter?.removeAllListeners('close');
+    this.#waiter?.disconnect();
+    this.#waiter?.stream?.destroy();
   }
 
   async #work(): Promise<void> {
@@ -291,6 +297,9 @@ function keysOf(queue: string, prefix: string, id = ''): Keys {
   return { stream, delayed: `${stream}:delayed`, dead: `${stream}:dead`, mark: `${stream}:id:${id}` };
 }
 
+/** What ioredis has and its types have not. (`callBuffer` loses the command's name where commands are pipelined.) */
+type Scripted = (script: string, keys: number, ...args: readonly (string | number | Buffer)[]) => Promise<unknown>;
+
 const hashes = new Map<string, string>();
 
 async function run(
@@ -301,12 +310,15 @@ async function run(
 ): Promise<unknown> {
   const hash = hashes.get(script) ?? createHash('sha1').update(script).digest('hex');
   hashes.set(script, hash);
-  const all = ['4', stream, delayed, dead, mark, ...args.map((arg) => (typeof arg === 'number' ? String(arg) : arg))];
+  const keys = [stream, delayed, dead, mark];
+  const scripted = redis as Redis & Record<'evalBuffer' | 'evalshaBuffer', Scripted>;
   try {
-    return await redis.callBuffer('EVALSHA', hash, ...all);
+    return await scripted.evalshaBuffer(hash, 4, ...keys, ...args).catch((error: unknown) => {
+      if (!/NOSCRIPT/.test(toError(error).message)) throw error;
+      return scripted.evalBuffer(script, 4, ...keys, ...args);
+    });
   } catch (error) {
-    if (!/NOSCRIPT/.test(toError(error).message)) throw refusal(error, stream);
-    return redis.callBuffer('EVAL', script, ...all);
+    throw refusal(error, stream);
   }
 }
 
