@@ -91,7 +91,8 @@ function wholeNumber(text) {
 }
 
 function duration(text = '0ms') {
-  const [, amount, unit] = /^(\d{1,9})(ms|s|m|h)$/.exec(text) ?? stop(`--delay has to be like 500ms, 5s or 10m, not ${text}`);
+  const [, amount, unit] =
+    /^(\d{1,9})(ms|s|m|h)$/.exec(text) ?? stop(`--delay has to be like 500ms, 5s or 10m, not ${text}`);
   return Number(amount) * UNITS[unit];
 }
 

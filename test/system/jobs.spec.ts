@@ -30,7 +30,13 @@ describe.each(brokers)('jobs over $transport', ({ transport, address }) => {
 
   beforeEach(async () => {
     const BROADCAST_PREFIX = `j${randomBytes(4).toString('hex')}.`;
-    environment = { BROADCAST_TRANSPORT: transport, ...address, BROADCAST_PREFIX, SHUTDOWN_GRACE: '2s', JOB_LEASE: '2s' };
+    environment = {
+      BROADCAST_TRANSPORT: transport,
+      ...address,
+      BROADCAST_PREFIX,
+      SHUTDOWN_GRACE: '2s',
+      JOB_LEASE: '2s',
+    };
     bus = createBus(readEnvironment(environment));
     bus.on('error', () => undefined);
     await bus.connect(15_000);
@@ -43,9 +49,14 @@ describe.each(brokers)('jobs over $transport', ({ transport, address }) => {
     await sweep(environment['BROADCAST_PREFIX']!);
   });
 
-  async function worker(file = 'dist/apps/worker/src/main.js', more: NodeJS.ProcessEnv = {}): Promise<Running> {
+  function start(file: string, more: NodeJS.ProcessEnv = {}): Running {
     const started = runNode([file], { ...environment, ...more });
     workers.push(started);
+    return started;
+  }
+
+  async function worker(file = 'dist/apps/worker/src/main.js', more: NodeJS.ProcessEnv = {}): Promise<Running> {
+    const started = start(file, more);
     await until('the worker is at work', () => {
       if (started.child.exitCode !== null) throw new Error(started.output());
       return started.output().includes('is at work');
@@ -117,7 +128,7 @@ describe.each(brokers)('jobs over $transport', ({ transport, address }) => {
     const deaths: number[] = [];
     const { id } = await bus.jobs.enqueue('rooms', 'room.publish', { rooms: ['a'], event: 'news' });
     for (let i = 0; i < 3; i++) {
-      const next = await worker('test/system/jobs.worker.mjs', { DIE: 'before', ATTEMPTS: '3' });
+      const next = start('test/system/jobs.worker.mjs', { DIE: 'before', ATTEMPTS: '3' });
       await until('it is dead', () => next.child.signalCode === 'SIGKILL', 25_000);
       deaths.push(performance.now());
     }
@@ -153,7 +164,9 @@ describe.each(brokers)('jobs over $transport', ({ transport, address }) => {
     expect(await jobs('dead', 'replay', 'rooms', '--id', 'wrong')).toBe('1 put back');
     await until('it is back among the dead', async () => (await bus.jobs.dead('rooms')).length === 2);
     expect(await jobs('dead', 'purge', 'rooms')).toBe('2 forgotten');
-    expect(await jobs('stats', 'rooms')).toMatch(/^waiting: 0\nrunning: (0|not told by this broker)\ndelayed: 0\ndead: 0$/);
+    expect(await jobs('stats', 'rooms')).toMatch(
+      /^waiting: 0\nrunning: (0|not told by this broker)\ndelayed: 0\ndead: 0$/,
+    );
     const good = JSON.stringify({ rooms: ['a'], event: 'news', data: 'x' });
     await jobs('add', 'rooms', 'room.publish', good, '--delay', '1s');
     await until('it is heard', () => heard.get('a')?.length === 1);

@@ -187,7 +187,12 @@ describe('the environment as it is shown', () => {
 
   it('is otherwise what was read', () => {
     const read = readEnvironment({ REDIS_URL: 'redis://host:6379/1' });
-    expect(showEnvironment(read)).toEqual({ ...read, CORS_ORIGINS: '', SHUTDOWN_GRACE: '25000ms', JOB_LEASE: '30000ms' });
+    expect(showEnvironment(read)).toEqual({
+      ...read,
+      CORS_ORIGINS: '',
+      SHUTDOWN_GRACE: '25000ms',
+      JOB_LEASE: '30000ms',
+    });
   });
 
   it.each([{ REDIS_URL: 'http://me:s3cret@host' }, { BROADCAST_SECRET: 's3cret' }])(

@@ -6,7 +6,14 @@ import { backoff, type BackoffOptions } from './backoff.js';
 import { deadline, pause } from './deadline.js';
 import { BroadcastError, toError } from './errors.js';
 import { decodeJob, type JobPacket } from './job.js';
-import { shortened, type Consumption, type DeadReason, type Delivery, type JobQueues, type Outcome } from './job-queues.js';
+import {
+  shortened,
+  type Consumption,
+  type DeadReason,
+  type Delivery,
+  type JobQueues,
+  type Outcome,
+} from './job-queues.js';
 
 /** A job in the hands of its handler. */
 export interface Job extends JobPacket {
@@ -120,7 +127,10 @@ export class JobConsumer {
     if (this.#live) return;
     const live = new Promise<void>((resolve) => this.#expectant.push(resolve));
     await deadline(live, timeout, 'waiting').catch(() => {
-      throw new BroadcastError('UNAVAILABLE', `the broker hands out no jobs of ${this.queue} yet; the bus goes on trying`);
+      throw new BroadcastError(
+        'UNAVAILABLE',
+        `the broker hands out no jobs of ${this.queue} yet; the bus goes on trying`,
+      );
     });
   }
 
@@ -168,7 +178,7 @@ export class JobConsumer {
 
   /** One consumption after the other, on one link. */
   async #serve(queues: JobQueues, signal: AbortSignal): Promise<void> {
-    for (let attempt = 0; !signal.aborted; ) {
+    for (let attempt = 0; !signal.aborted;) {
       const began = performance.now();
       const cause = await this.#consume(queues, signal);
       if (signal.aborted) return;
@@ -311,7 +321,10 @@ export class JobConsumer {
     let next: string | undefined;
     const continueWith = (text: string) => {
       if (typeof text !== 'string' || text.length > LONGEST_PROGRESS) {
-        throw new BroadcastError('BAD_REQUEST', `progress has to be a string of at most ${LONGEST_PROGRESS} characters`);
+        throw new BroadcastError(
+          'BAD_REQUEST',
+          `progress has to be a string of at most ${LONGEST_PROGRESS} characters`,
+        );
       }
       next = text;
     };

@@ -81,7 +81,9 @@ export class Jobs {
     }
     this.#bytes += body.length;
     try {
-      await this.#call('enqueueing', (queues) => queues.enqueue(queue, { id, body }, { delay: Math.ceil(delay), once }));
+      await this.#call('enqueueing', (queues) =>
+        queues.enqueue(queue, { id, body }, { delay: Math.ceil(delay), once }),
+      );
     } finally {
       this.#bytes -= body.length;
     }
@@ -199,7 +201,9 @@ export class Jobs {
         throw new BroadcastError('UNCERTAIN', `${what} failed: ${error.message}`, { cause: error });
       }
       if (error.code !== 'TIMEOUT') throw error;
-      const late = new BroadcastError('UNCERTAIN', `${what} failed: no answer within ${callTimeout} ms`, { cause: error });
+      const late = new BroadcastError('UNCERTAIN', `${what} failed: no answer within ${callTimeout} ms`, {
+        cause: error,
+      });
       // A broker that has said "blocked" is alive.
       if (!this.#blocked && this.#link === link) failed(late);
       throw late;

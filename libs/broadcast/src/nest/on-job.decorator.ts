@@ -35,7 +35,7 @@ export function OnJob(pattern: string, options: OnJobOptions): MethodDecorator {
   checkQueue(options.queue);
   checkHandler(options);
   return applyDecorators(
-    EventPattern<string>(pattern, BROADCAST_TRANSPORT, { [JOB]: options }) as MethodDecorator,
+    EventPattern<string>(pattern, BROADCAST_TRANSPORT, { [JOB]: options }),
     UseFilters(new JobErrors()),
   );
 }

@@ -62,10 +62,14 @@ export function jobsConformance(name: string, set: JobsSetup): void {
       for (let i = 0; i < 60; i++) ids.add((await buses[i % 3]!.jobs.enqueue('q', 'count.up', { i })).id);
       const all = () => workers.flatMap(({ jobs }) => jobs);
       await until('all are done', () => all().length >= 60);
-      await settled(buses[0]!);
+      await settled(buses[0]);
       expect(all()).toHaveLength(60);
       expect(new Set(all().map(({ id }) => id))).toEqual(ids);
-      expect(all().map(({ data }) => (data as { i: number }).i).sort((a, b) => a - b)).toEqual([...ids].map((_, i) => i));
+      expect(
+        all()
+          .map(({ data }) => (data as { i: number }).i)
+          .sort((a, b) => a - b),
+      ).toEqual([...ids].map((_, i) => i));
       expect(all()[0]).toMatchObject({ queue: 'q', pattern: 'count.up', attempt: 1 });
       expect(workers.every(({ jobs }) => jobs.length > 0)).toBe(true);
     });
@@ -144,7 +148,9 @@ export function jobsConformance(name: string, set: JobsSetup): void {
       await bus.jobs.enqueue('q', 'unknown', null, { id: 'unknown' });
       await settled(bus, { dead: 2 });
       const dead = await bus.jobs.dead('q');
-      const reasons = Object.fromEntries(dead.map(({ id, reason, attempts, error }) => [id, { reason, attempts, error }]));
+      const reasons = Object.fromEntries(
+        dead.map(({ id, reason, attempts, error }) => [id, { reason, attempts, error }]),
+      );
       expect(reasons).toEqual({
         refused: { reason: 'refused', attempts: 1, error: 'rooms has to be a list' },
         unknown: {

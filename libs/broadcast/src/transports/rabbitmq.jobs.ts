@@ -431,8 +431,12 @@ function foreignHeaders(headers: Record<string, unknown> = {}): Record<string, u
 }
 
 function deadJob(message: ConsumeMessage): DeadJob {
-  const { headers = {}, timestamp } = message.properties;
-  const [death] = (Array.isArray(headers['x-death']) ? headers['x-death'] : []) as { reason?: string; time?: unknown }[];
+  const { timestamp } = message.properties;
+  const headers = message.properties.headers ?? {};
+  const [death] = (Array.isArray(headers['x-death']) ? headers['x-death'] : []) as {
+    reason?: string;
+    time?: unknown;
+  }[];
   const deathAt = numberOf((death?.time as { value?: unknown } | undefined)?.value) * 1_000;
   return {
     id: idOf(message),
@@ -468,5 +472,7 @@ function refusal(error: unknown, name: string): Error {
     return new BroadcastError('UNAVAILABLE', `RabbitMQ did not declare the queue ${name}: ${cause.message}`, { cause });
   }
   const advice = 'delete it, or let Roomcast declare it (docs/protocol.md)';
-  return new BroadcastError('BAD_REQUEST', `RabbitMQ refuses the queue ${name}: ${cause.message}; ${advice}`, { cause });
+  return new BroadcastError('BAD_REQUEST', `RabbitMQ refuses the queue ${name}: ${cause.message}; ${advice}`, {
+    cause,
+  });
 }

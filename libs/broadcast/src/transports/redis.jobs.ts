@@ -97,7 +97,7 @@ export class RedisJobs implements JobQueues {
     const [newest] = await commands.xrevrangeBuffer(dead, '+', '-', 'COUNT', 1);
     const last = newest?.[0];
     let given = 0;
-    for (let from = '-'; last && given < limit; ) {
+    for (let from = '-'; last && given < limit;) {
       const page = await commands.xrangeBuffer(dead, from, last, 'COUNT', PAGE);
       if (page.length === 0) return;
       for (const [entry, list] of page) {
@@ -165,9 +165,11 @@ class RedisConsumption implements Consumption {
     const waiter = this.#waiter;
     if (waiter?.status === 'ready') {
       // One that has nothing leaves no trace; what another one has is taken over after the lease.
-      await deadline(this.#loop.then(() => this.#run(TIDY, [FORGOTTEN, this.#name])), ANSWER, 'leaving').catch(
-        () => undefined,
-      );
+      await deadline(
+        this.#loop.then(() => this.#run(TIDY, [FORGOTTEN, this.#name])),
+        ANSWER,
+        'leaving',
+      ).catch(() => undefined);
     }
     this.#leave();
   }
