@@ -5,7 +5,7 @@
  *   app.connectMicroservice({ strategy: new BroadcastServer(app.get(Bus)) })
  */
 import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
-import { finalize } from 'rxjs';
+import { finalize, Subject, takeUntil, throwError } from 'rxjs';
 import type { Bus } from '../bus.js';
 import { decodeArgs, instanceOf, type Message } from '../envelope.js';
 import { toError } from '../errors.js';
@@ -13,7 +13,18 @@ import { BroadcastContext } from './broadcast.context.js';
 import { JobHandlers, type JobServerOptions } from './job-handlers.js';
 import { BROADCAST_TRANSPORT } from './on-broadcast.decorator.js';
 import { matches } from './pattern.js';
-import { EVENT, HERE, REPLY, REQUEST, WHO, type EventArgs, type RequestArgs, type WhoArgs } from './wire.js';
+import {
+  CANCEL,
+  EVENT,
+  HERE,
+  REPLY,
+  REQUEST,
+  WHO,
+  type CancelArgs,
+  type EventArgs,
+  type RequestArgs,
+  type WhoArgs,
+} from './wire.js';
 
 export interface BroadcastServerOptions {
   /** How the queues of `@OnJob` handlers are worked on. */
@@ -28,6 +39,8 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
   /** Kept apart: the base class has one map, in which an event and a request by the same pattern collide. */
   readonly #events: Handlers = new Map();
   readonly #jobs: JobHandlers;
+  /** What ends the answer to a request that is cancelled, while it is being given. */
+  readonly #answering = new Map<string, Subject<void>>();
   #stops: (() => void)[] = [];
   #alive?: NodeJS.Timeout;
 
@@ -62,6 +75,7 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
       control.on(EVENT, (message) => this.#onEvent(message)),
       control.on(WHO, (message) => this.#onWho(message)),
       control.on(REQUEST, (message) => this.#onRequest(message)),
+      control.on(CANCEL, (message) => this.#onCancel(message)),
     ];
     this.#jobs.listen();
     // On the embedded transport nothing else keeps the event loop, and with it the process, alive.
@@ -123,10 +137,26 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
       return;
     }
     const context = new BroadcastContext([subject, message.header]);
+    const cancelled = new Subject<void>();
+    this.#answering.set(request, cancelled);
     this.#run(context, async (end) => {
-      const stream = this.transformToObservable<unknown>((await handler(data, context)) as Promise<unknown>);
-      this.send(stream.pipe(finalize(end)), respond);
+      const over = () => {
+        this.#answering.delete(request);
+        end();
+      };
+      const answer = Promise.resolve(handler(data, context)).catch((error: unknown) => throwError(() => error));
+      const stream = this.transformToObservable<unknown>((await answer) as Promise<unknown>);
+      // Cancelled while the handler was on its way to a stream: there is nobody to answer.
+      if (!this.#answering.has(request)) return over();
+      this.send(stream.pipe(takeUntil(cancelled), finalize(over)), respond);
     });
+  }
+
+  #onCancel(message: Message): void {
+    const [request] = decodeArgs(message) as CancelArgs;
+    const cancelled = this.#answering.get(request);
+    this.#answering.delete(request);
+    cancelled?.next();
   }
 
   /** Nest 11 has no such way to its hooks for tracing: there they are not called. */
