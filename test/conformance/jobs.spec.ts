@@ -85,7 +85,7 @@ jobsConformance('rabbitmq', {
   sweep: async (prefix) => {
     const channel = await operator.createChannel();
     const delays = [20, 300, 600, 1_000, 2_000, 4_000, 5_000, 30_000].map((ms) => `.retry.${ms}`);
-    for (const queue of ['q', 'other', 'fine']) {
+    for (const queue of ['q', 'other', 'fine', 'alone']) {
       for (const end of ['', '.dead', ...delays]) await channel.deleteQueue(`${prefix}live_rooms.jobs.${queue}${end}`);
     }
     await channel.close();

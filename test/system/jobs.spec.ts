@@ -163,7 +163,11 @@ describe.each(brokers)('jobs over $transport', ({ transport, address }) => {
     expect(await jobs('dead', 'list', 'rooms', '--id', 'unknown')).toMatch(/^\{"id":"unknown".*\}$/);
     expect(await jobs('dead', 'replay', 'rooms', '--id', 'wrong')).toBe('1 put back');
     await until('it is back among the dead', async () => (await bus.jobs.dead('rooms')).length === 2);
-    expect(await jobs('dead', 'purge', 'rooms')).toBe('2 forgotten');
+    const large = { rooms: ['a'], event: 'news', data: 'x'.repeat(65_536) };
+    await bus.jobs.enqueue('rooms', 'room.publish', large, { id: 'large' });
+    await until('it is given up', async () => (await bus.jobs.dead('rooms', { id: 'large' })).length === 1);
+    expect((await bus.jobs.dead('rooms', { id: 'large' }))[0]).toMatchObject({ reason: 'refused', attempts: 1 });
+    expect(await jobs('dead', 'purge', 'rooms')).toBe('3 forgotten');
     expect(await jobs('stats', 'rooms')).toMatch(
       /^waiting: 0\nrunning: (0|not told by this broker)\ndelayed: 0\ndead: 0$/,
     );

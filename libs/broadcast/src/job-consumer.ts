@@ -32,7 +32,8 @@ export interface Job extends JobPacket {
 }
 
 export interface JobHandler {
-  /** Throws: the job is tried again. Throws `BAD_REQUEST`: it never will be right, and goes to the dead letters. */
+  /** Throws: the job is tried again. Throws `BAD_REQUEST` or `TOO_LARGE`: it never will be right, and goes
+   * to the dead letters. */
   handle(job: Job): unknown;
   /** Attempts before the job goes to the dead letters, lost workers included: 1 to 19. @default 4 */
   readonly attempts?: number;
@@ -308,7 +309,7 @@ export class JobConsumer {
       const error = toError(thrown);
       const code: unknown = (error as { code?: unknown }).code;
       this.#around.counts.failed++;
-      const refused = code === 'BAD_REQUEST';
+      const refused = code === 'BAD_REQUEST' || code === 'TOO_LARGE';
       if (refused || attempt >= attempts) {
         return this.#dead(delivery, refused ? 'refused' : 'failed', attempt, error.message);
       }

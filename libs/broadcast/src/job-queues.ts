@@ -78,7 +78,7 @@ export type Outcome =
  * Why a job was given up:
  *
  * - `failed`: as many attempts as it may have.
- * - `refused`: the handler threw `BAD_REQUEST`: it would do so every time.
+ * - `refused`: the handler threw `BAD_REQUEST` or `TOO_LARGE`: it would do so every time.
  * - `worker_lost`: its workers died, or lost the broker, while they had it.
  * - `no_handler`: no handler of the worker takes its pattern.
  * - `unreadable`: not a packet (job.ts).

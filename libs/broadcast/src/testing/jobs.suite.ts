@@ -104,6 +104,21 @@ export function jobsConformance(name: string, set: JobsSetup): void {
       await settled(bus);
     });
 
+    it('takes no more than it runs: the rest waits for whoever has room', async () => {
+      const [busy, idle] = await Promise.all([stage.bus(), stage.bus()]);
+      let release!: () => void;
+      const held = new Promise<void>((resolve) => (release = resolve));
+      const first = await work(busy, { handle: () => held }, { concurrency: 3 });
+      for (let i = 0; i < 10; i++) await busy.jobs.enqueue('q', 'x', i);
+      await until('three run', () => first.jobs.length === 3);
+      expect((await idle.jobs.stats('q')).waiting).toBe(7);
+      const second = await work(idle);
+      await until('the others run elsewhere', () => second.jobs.length === 7);
+      release();
+      await settled(idle);
+      expect(first.jobs).toHaveLength(3);
+    });
+
     it('tries a failed job again, later, under the same id, until it succeeds', async () => {
       const bus = await stage.bus();
       const times: number[] = [];
@@ -329,6 +344,11 @@ export function jobsConformance(name: string, set: JobsSetup): void {
         await bus.jobs.enqueue('q', 'before');
         await until('it is done', () => worker.jobs.length === 1);
         await settled(bus);
+        const speaker = await stage.bus();
+        await speaker.jobs.enqueue('alone', 'x');
+        await set.deleteQueue!(stage.prefix, 'alone');
+        await speaker.jobs.enqueue('alone', 'x');
+        await until('it is there', async () => (await speaker.jobs.stats('alone')).waiting === 1);
         await set.deleteQueue!(stage.prefix, 'q');
         await until('a job is done again', async () => {
           await bus.jobs.enqueue('q', 'after');
