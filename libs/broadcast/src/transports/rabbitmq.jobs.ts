@@ -431,7 +431,7 @@ function foreignHeaders(headers: Record<string, unknown> = {}): Record<string, u
 }
 
 function deadJob(message: ConsumeMessage): DeadJob {
-  const { timestamp } = message.properties;
+  const timestamp: unknown = message.properties.timestamp;
   const headers = message.properties.headers ?? {};
   const [death] = (Array.isArray(headers['x-death']) ? headers['x-death'] : []) as {
     reason?: string;
