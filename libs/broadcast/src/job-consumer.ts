@@ -198,6 +198,7 @@ export class JobConsumer {
     let lose!: (cause: Error) => void;
     const lost = new Promise<Error>((resolve) => (lose = resolve));
     let over = false;
+    const served = new AbortController();
     const consuming = queues.consume(
       this.queue,
       { job: (delivery) => over || this.#take(delivery, lose), lost: lose },
@@ -210,7 +211,7 @@ export class JobConsumer {
       this.#live = true;
       for (const tell of this.#expectant.splice(0)) tell();
       const ended = new Promise<Error>((resolve) => {
-        signal.addEventListener('abort', () => resolve(new Error('closed')), { once: true });
+        signal.addEventListener('abort', () => resolve(new Error('closed')), { signal: served.signal });
       });
       return await Promise.race([lost, ended]);
     } catch (error) {
@@ -218,6 +219,7 @@ export class JobConsumer {
       consuming.then((late) => late.close()).catch(() => undefined);
       return toError(error);
     } finally {
+      served.abort();
       this.#live = false;
       // When the consumer itself closes, the running jobs are settled first: see #close().
       if (!this.#closing.signal.aborted) {

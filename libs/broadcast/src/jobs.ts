@@ -2,6 +2,7 @@
  * Jobs, as the bus has them: enqueueing with a bounded wait, the queues this process works on (kept as data, and asked
  * for again on every link), and what an operator does with dead letters. It opens no links; the bus hands them in.
  */
+import { setMaxListeners } from 'node:events';
 import type { BackoffOptions } from './backoff.js';
 import { deadline, pause } from './deadline.js';
 import { BroadcastError, toError } from './errors.js';
@@ -59,6 +60,8 @@ export class Jobs {
 
   constructor(around: JobsSurroundings) {
     this.#around = around;
+    // As many as there are calls that wait to be tried again: bounded, but more than Node warns at.
+    setMaxListeners(0, this.#closing.signal);
   }
 
   /**
