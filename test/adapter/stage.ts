@@ -244,7 +244,8 @@ export function preceded(
       };
       const publish: typeof link.publish = (channel, payload) => link.publish(channel, payload);
       const [subscribe, unsubscribe] = [after('subscribe'), after('unsubscribe')];
-      return { publish, subscribe, unsubscribe, log: link.log, close: () => link.close() };
+      const { log, jobs } = link;
+      return { publish, subscribe, unsubscribe, log, jobs, close: () => link.close() };
     },
   };
 }

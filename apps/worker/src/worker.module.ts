@@ -4,6 +4,7 @@
 import { BroadcastModule, optionsOf, type Environment, type Transport } from '@app/broadcast/nest';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { AnnouncementsController } from './announcements.controller.js';
+import { RoomsController } from './rooms.controller.js';
 
 @Module({})
 export class WorkerModule {
@@ -17,7 +18,7 @@ export class WorkerModule {
           maxMessageBytes: environment.MAX_MESSAGE_BYTES,
         }),
       ],
-      controllers: [AnnouncementsController],
+      controllers: [AnnouncementsController, RoomsController],
     };
   }
 }

@@ -16,9 +16,10 @@ export async function startWorker(
   settings: Environment,
   transport: Transport = transportOf(settings),
 ): Promise<Worker> {
+  const jobs = { grace: settings.SHUTDOWN_GRACE, lease: settings.JOB_LEASE };
   const app = await NestFactory.createMicroservice<AsyncMicroserviceOptions>(WorkerModule.with(settings, transport), {
     inject: [Bus],
-    useFactory: (bus: Bus) => ({ strategy: new BroadcastServer(bus) }),
+    useFactory: (bus: Bus) => ({ strategy: new BroadcastServer(bus, { jobs }) }),
     logger: new ConsoleLogger({
       logLevels: LOG_LEVELS.slice(LOG_LEVELS.indexOf(settings.LOG_LEVEL)),
       json: settings.NODE_ENV === 'production',

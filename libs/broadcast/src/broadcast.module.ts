@@ -14,6 +14,7 @@ import {
 import { Bus, type BusOptions } from './bus.js';
 import { optionsOf, readEnvironment, transportOf } from './environment.js';
 import type { BroadcastError } from './errors.js';
+import { Jobs } from './jobs.js';
 import { BroadcastClient } from './nest/broadcast.client.js';
 import { Rooms, type RoomsOptions } from './rooms/rooms.js';
 import type { Transport } from './transport.js';
@@ -98,9 +99,10 @@ function define(options: FactoryProvider | { provide: symbol; useValue: Broadcas
         inject: [Bus, BROADCAST_OPTIONS],
         useFactory: (bus: Bus, options: BroadcastModuleOptions) => new Rooms(bus, options),
       },
+      { provide: Jobs, inject: [Bus], useFactory: (bus: Bus) => bus.jobs },
       { provide: BroadcastClient, inject: [Bus], useFactory: (bus: Bus) => new BroadcastClient(bus) },
     ],
-    exports: [Bus, Rooms, BroadcastClient, BROADCAST_OPTIONS],
+    exports: [Bus, Rooms, Jobs, BroadcastClient, BROADCAST_OPTIONS],
   };
 }
 

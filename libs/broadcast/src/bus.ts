@@ -16,6 +16,7 @@ import { Control } from './control.js';
 import { deadline, pause } from './deadline.js';
 import { decodeArgs, textOf } from './envelope.js';
 import { BroadcastError, toError, type BroadcastErrorCode } from './errors.js';
+import { Jobs } from './jobs.js';
 import { Probe } from './probe.js';
 import { Logs, type LogsOptions } from './logs.js';
 import type { Position } from './position.js';
@@ -73,6 +74,8 @@ export class Bus extends EventEmitter<BusEvents> {
   readonly startedAt = Date.now();
   /** What instances say to each other beside the rooms. */
   readonly control: Control;
+  /** Work for exactly one worker of a queue. */
+  readonly jobs: Jobs;
   /** What happened so far, in numbers that only grow. */
   readonly counts = {
     published: 0,
@@ -145,14 +148,15 @@ export class Bus extends EventEmitter<BusEvents> {
       },
       options,
     );
-    this.#publisher = new Publisher({
-      appendTimeout: options.appendTimeout ?? 10_000,
+    const bounds = {
       outboxSize: options.outboxSize ?? 1_000,
       outboxAge: options.outboxAge ?? 2_000,
       maxBytes: options.maxBytes ?? 64 * 1024 * 1024,
       callTimeout,
       failed,
-    });
+    };
+    this.#publisher = new Publisher({ ...bounds, appendTimeout: options.appendTimeout ?? 10_000 });
+    this.jobs = new Jobs({ ...bounds, backoff: this.#backoff, report: (error) => this.report(error) });
     this.#signature = new Signature(options);
     this.control = new Control(this);
     this.#probe = new Probe({
@@ -265,6 +269,8 @@ export class Bus extends EventEmitter<BusEvents> {
 
   async #close(): Promise<void> {
     this.#emit('closing');
+    // First: a running job may still have something to say.
+    await this.jobs.close();
     if (this.#state === 'up') await this.#publisher.finish();
     this.#set('closed');
     this.#closing.abort();
@@ -359,6 +365,7 @@ export class Bus extends EventEmitter<BusEvents> {
     const back = this.#state === 'down';
     this.#everUp = true;
     this.#publisher.attach(link);
+    this.jobs.attach(link);
     this.#probe.start();
     this.#set('up');
     this.logs.up();
@@ -369,6 +376,7 @@ export class Bus extends EventEmitter<BusEvents> {
     this.#probe.stop();
     this.#publisher.detach();
     this.logs.down();
+    this.jobs.detach();
     this.#subscriptions.detach();
     this.#block(false);
     if (this.#state === 'up') this.#set('down');
@@ -378,6 +386,7 @@ export class Bus extends EventEmitter<BusEvents> {
     if (this.#blocked === on) return;
     this.#blocked = on;
     this.#publisher.block(on);
+    this.jobs.block(on);
     this.#probe.pause(on);
     this.#emit('blocked', on);
   }

@@ -27,6 +27,7 @@ describe('the environment', () => {
       CORS_ORIGINS: [],
       MAX_MESSAGE_BYTES: 65_536,
       SHUTDOWN_GRACE: 25_000,
+      JOB_LEASE: 30_000,
       READINESS_REQUIRES_BROKER: false,
       LOG_LEVEL: 'log',
     });
@@ -69,6 +70,7 @@ describe('the environment', () => {
     ['SHUTDOWN_GRACE', '25s', 25_000],
     ['SHUTDOWN_GRACE', '10m', 600_000],
     ['SHUTDOWN_GRACE', '1h', 3_600_000],
+    ['JOB_LEASE', '1s', 1_000],
     ['READINESS_REQUIRES_BROKER', 'true', true],
     ['READINESS_REQUIRES_BROKER', '0', false],
     ['LOG_LEVEL', 'verbose', 'verbose'],
@@ -113,6 +115,7 @@ describe('the environment', () => {
     ['SHUTDOWN_GRACE', '25', duration],
     ['SHUTDOWN_GRACE', '-5s', duration],
     ['SHUTDOWN_GRACE', '1d', duration],
+    ['JOB_LEASE', '999ms', 'a duration from 1s to 1h'],
     ['READINESS_REQUIRES_BROKER', 'TRUE', 'true or false'],
     ['LOG_LEVEL', 'info', 'one of fatal, error, warn, log, debug, verbose'],
   ])('refuses %s=%s in one sentence', (variable, value, expected) => {
@@ -190,6 +193,7 @@ describe('the environment as it is shown', () => {
       CORS_ORIGINS: '',
       ROOM_PROFILES: '{}',
       SHUTDOWN_GRACE: '25000ms',
+      JOB_LEASE: '30000ms',
     });
   });
 

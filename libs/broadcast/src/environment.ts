@@ -37,6 +37,9 @@ const schema = z
     CORS_ORIGINS: origins().default([]),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
     SHUTDOWN_GRACE: duration().default(25_000),
+    JOB_LEASE: duration()
+      .refine((value) => value >= 1_000 && value <= 3_600_000, 'a duration from 1s to 1h')
+      .default(30_000),
     READINESS_REQUIRES_BROKER: boolean().default(false),
     LOG_LEVEL: z.enum(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`).default('log'),
   })
@@ -96,7 +99,7 @@ export function createBus(environment: Environment = readEnvironment(), options:
 
 /** The environment as it may be shown, and given again: without the passwords and secrets in it. */
 export function showEnvironment(environment: Environment): Record<string, unknown> {
-  const { REDIS_URL, RABBITMQ_URL, BROADCAST_SECRET, SHUTDOWN_GRACE, CORS_ORIGINS } = environment;
+  const { REDIS_URL, RABBITMQ_URL, BROADCAST_SECRET, SHUTDOWN_GRACE, JOB_LEASE, CORS_ORIGINS } = environment;
   const { HISTORY_TTL, ROOM_PROFILES } = environment;
   return {
     ...environment,
@@ -106,6 +109,7 @@ export function showEnvironment(environment: Environment): Record<string, unknow
     ...(HISTORY_TTL !== undefined && { HISTORY_TTL: `${HISTORY_TTL}ms` }),
     ROOM_PROFILES: JSON.stringify(ROOM_PROFILES),
     SHUTDOWN_GRACE: `${SHUTDOWN_GRACE}ms`,
+    JOB_LEASE: `${JOB_LEASE}ms`,
     CORS_ORIGINS: CORS_ORIGINS.join(','),
   };
 }

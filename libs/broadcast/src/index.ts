@@ -3,6 +3,9 @@
  */
 export { backoff, type BackoffOptions } from './backoff.js';
 export { Bus, type BusEvents, type BusOptions, type BusState } from './bus.js';
+export type { Job, JobConsumer, JobHandler, WorkOptions } from './job-consumer.js';
+export type { DeadJob, DeadSelection, JobQueues, QueueStats } from './job-queues.js';
+export { Jobs, type JobOptions } from './jobs.js';
 export type { Departure, Member } from './membership.js';
 export { looksLikeSocketId } from './routing.js';
 export {

@@ -11,8 +11,9 @@
  * no retries, no timers and no subscriptions to remember; all of those belong to the Bus. A link that is lost is
  * thrown away: it never repairs itself.
  *
- * The histories of rooms are a second small interface beside the fan-out (`link.log`).
+ * The histories of rooms (`link.log`) and jobs (`link.jobs`) are two further small interfaces beside the fan-out.
  */
+import type { JobQueues } from './job-queues.js';
 import type { Mark, Position } from './position.js';
 
 /**
@@ -90,6 +91,7 @@ export interface Link {
   subscribe(channels: readonly Channel[]): Promise<void>;
   unsubscribe(channels: readonly Channel[]): Promise<void>;
   readonly log: RoomLog;
+  readonly jobs: JobQueues;
   /** Lets go of everything at the broker. Bounded in time, even on a dead connection; never rejects. */
   close(): Promise<void>;
 }

@@ -6,7 +6,7 @@ import type { Bus } from '../bus.js';
 import { decodeArgs, type Message } from '../envelope.js';
 import { BroadcastError, toError } from '../errors.js';
 import { ulid } from '../ulid.js';
-import { EVENT, HERE, REPLY, REQUEST, WHO, type HereArgs, type ReplyArgs } from './wire.js';
+import { CANCEL, EVENT, HERE, REPLY, REQUEST, WHO, type HereArgs, type ReplyArgs } from './wire.js';
 
 export interface BroadcastClientOptions {
   /** How long `send()` waits for each part of an answer, in ms. Then `TIMEOUT`. @default 5_000 */
@@ -87,7 +87,7 @@ export class BroadcastClient extends ClientProxy {
     this.#requests.set(id, request);
     this.#within(id, this.#discovery, new BroadcastError('NO_LISTENER', `no instance handles "${subject}"`));
     this.#bus.control.send('all', { kind: WHO }, [id, subject]).catch((error: unknown) => this.#fail(id, error));
-    return () => this.#forget(id);
+    return () => this.#cancel(id);
   }
 
   protected override serializeError(error: unknown): Error {
@@ -130,8 +130,16 @@ export class BroadcastClient extends ClientProxy {
 
   #fail(id: string, error: unknown): void {
     const request = this.#requests.get(id);
-    this.#forget(id);
+    this.#cancel(id);
     request?.callback({ err: toError(error) });
+  }
+
+  /** Nobody waits for it any more, and whoever was asked may stop. One that is gone has stopped. */
+  #cancel(id: string): void {
+    const instance = this.#requests.get(id)?.asked;
+    this.#forget(id);
+    if (instance === undefined || this.#bus.state !== 'up') return;
+    this.#bus.control.send({ instance }, { kind: CANCEL }, [id]).catch(() => undefined);
   }
 
   #forget(id: string): void {

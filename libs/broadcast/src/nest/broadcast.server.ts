@@ -1,18 +1,35 @@
 /*
  * The Nest transport strategy: hears internal messages and hands them to `@OnBroadcast`, `@EventPattern` and
- * `@MessagePattern` handlers. What this instance has no handler for passes in silence: most do not handle most.
+ * `@MessagePattern` handlers, and works on the queues of `@OnJob` handlers. What this instance has no handler for passes in silence: most do not handle most.
  *
  *   app.connectMicroservice({ strategy: new BroadcastServer(app.get(Bus)) })
  */
 import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
-import { finalize } from 'rxjs';
+import { finalize, Subject, takeUntil, throwError } from 'rxjs';
 import type { Bus } from '../bus.js';
 import { decodeArgs, instanceOf, type Message } from '../envelope.js';
 import { toError } from '../errors.js';
 import { BroadcastContext } from './broadcast.context.js';
+import { JobHandlers, type JobServerOptions } from './job-handlers.js';
 import { BROADCAST_TRANSPORT } from './on-broadcast.decorator.js';
 import { matches } from './pattern.js';
-import { EVENT, HERE, REPLY, REQUEST, WHO, type EventArgs, type RequestArgs, type WhoArgs } from './wire.js';
+import {
+  CANCEL,
+  EVENT,
+  HERE,
+  REPLY,
+  REQUEST,
+  WHO,
+  type CancelArgs,
+  type EventArgs,
+  type RequestArgs,
+  type WhoArgs,
+} from './wire.js';
+
+export interface BroadcastServerOptions {
+  /** How the queues of `@OnJob` handlers are worked on. */
+  jobs?: JobServerOptions;
+}
 
 type Handlers = Map<string, MessageHandler>;
 
@@ -21,19 +38,33 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
   readonly #bus: Bus;
   /** Kept apart: the base class has one map, in which an event and a request by the same pattern collide. */
   readonly #events: Handlers = new Map();
+  readonly #jobs: JobHandlers;
+  /** What ends the answer to a request that is cancelled, while it is being given. */
+  readonly #answering = new Map<string, Subject<void>>();
   #stops: (() => void)[] = [];
   #alive?: NodeJS.Timeout;
 
-  constructor(bus: Bus) {
+  constructor(bus: Bus, { jobs = {} }: BroadcastServerOptions = {}) {
     super();
     this.#bus = bus;
+    this.#jobs = new JobHandlers(
+      bus.jobs,
+      jobs,
+      async (handler, data, context) =>
+        this.transformToObservable<unknown>((await handler(data, context)) as Promise<unknown>),
+      (error, { id, queue, pattern, attempt }) => {
+        const { message, stack } = toError(error);
+        this.logger.error(`job ${id} (${queue}, ${pattern}) failed at attempt ${attempt}: ${message}`, stack);
+      },
+    );
     bus.on('state', (state) => this._status$.next(state));
   }
 
   override addHandler(pattern: unknown, handler: MessageHandler, isEventHandler = false, extras = {}): void {
+    const route = this.normalizePattern(pattern as string);
+    if (this.#jobs.add(route, handler, extras)) return;
     super.addHandler(pattern, handler, isEventHandler, extras);
     if (!isEventHandler) return;
-    const route = this.normalizePattern(pattern as string);
     if (!this.#events.has(route)) this.#events.set(route, handler);
   }
 
@@ -44,7 +75,9 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
       control.on(EVENT, (message) => this.#onEvent(message)),
       control.on(WHO, (message) => this.#onWho(message)),
       control.on(REQUEST, (message) => this.#onRequest(message)),
+      control.on(CANCEL, (message) => this.#onCancel(message)),
     ];
+    this.#jobs.listen();
     // On the embedded transport nothing else keeps the event loop, and with it the process, alive.
     this.#alive = setInterval(() => undefined, 2 ** 30);
     this.#bus.connect().then(
@@ -53,7 +86,8 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
     );
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    await this.#jobs.close();
     for (const stop of this.#stops) stop();
     this.#stops = [];
     clearInterval(this.#alive);
@@ -103,10 +137,26 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
       return;
     }
     const context = new BroadcastContext([subject, message.header]);
+    const cancelled = new Subject<void>();
+    this.#answering.set(request, cancelled);
     this.#run(context, async (end) => {
-      const stream = this.transformToObservable<unknown>((await handler(data, context)) as Promise<unknown>);
-      this.send(stream.pipe(finalize(end)), respond);
+      const over = () => {
+        this.#answering.delete(request);
+        end();
+      };
+      const answer = Promise.resolve(handler(data, context)).catch((error: unknown) => throwError(() => error));
+      const stream = this.transformToObservable<unknown>((await answer) as Promise<unknown>);
+      // Cancelled while the handler was on its way to a stream: there is nobody to answer.
+      if (!this.#answering.has(request)) return over();
+      this.send(stream.pipe(takeUntil(cancelled), finalize(over)), respond);
     });
+  }
+
+  #onCancel(message: Message): void {
+    const [request] = decodeArgs(message) as CancelArgs;
+    const cancelled = this.#answering.get(request);
+    this.#answering.delete(request);
+    cancelled?.next();
   }
 
   /** Nest 11 has no such way to its hooks for tracing: there they are not called. */

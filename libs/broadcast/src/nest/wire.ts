@@ -9,6 +9,7 @@ export const REQUEST = 'request';
 export const REPLY = 'reply';
 export const WHO = 'who';
 export const HERE = 'here';
+export const CANCEL = 'cancel';
 
 /** `event`: pattern, data. Everybody hears it. */
 export type EventArgs = [pattern: string, data: unknown];
@@ -17,6 +18,8 @@ export type WhoArgs = [request: string, pattern: string];
 export type HereArgs = [request: string];
 /** `request`: request, pattern, data. To one instance. */
 export type RequestArgs = [request: string, pattern: string, data: unknown];
+/** `cancel`: request. Nobody waits for the answer any more. To the instance that was asked. */
+export type CancelArgs = [request: string];
 /** `reply`: request, and one packet of the answer. */
 export type ReplyArgs = [request: string, reply: Reply];
 

@@ -319,6 +319,7 @@ function counted(transport: Transport, calls: string[]): Transport {
           return link.unsubscribe(channels);
         },
         log: link.log,
+        jobs: link.jobs,
         close: () => link.close(),
       };
     },

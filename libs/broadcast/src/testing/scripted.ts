@@ -4,6 +4,7 @@
  */
 import { BroadcastError } from '../errors.js';
 import type { Channel, Features, Link, LinkEvents, OpenOptions, RoomLog, Transport } from '../transport.js';
+import { ScriptedJobs } from './scripted.jobs.js';
 
 export interface ScriptedCall {
   readonly method: 'publish' | 'append' | 'subscribe' | 'unsubscribe' | 'close';
@@ -18,6 +19,7 @@ export class ScriptedLink implements Link {
   readonly calls: ScriptedCall[] = [];
   /** Calls of these methods wait for the test to answer them. */
   readonly silent = new Set<ScriptedCall['method']>();
+  readonly jobs = new ScriptedJobs();
   closed = false;
   readonly log: RoomLog = {
     append: (room, payload) => this.#call('append', [`log:${room}`], payload.toString()).then(() => undefined),

@@ -166,6 +166,7 @@ function tapped(transport: Transport) {
       subscribe: (channels) => link.subscribe(channels),
       unsubscribe: (channels) => link.unsubscribe(channels),
       log: link.log,
+      jobs: link.jobs,
       close: () => link.close(),
     };
   };

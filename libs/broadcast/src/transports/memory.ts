@@ -6,21 +6,27 @@ import { setImmediate } from 'node:timers';
 import { BroadcastError } from '../errors.js';
 import type { Position } from '../position.js';
 import type { Channel, Link, LinkEvents, RoomLog, Transport } from '../transport.js';
+import { MemoryJobs, type MemoryQueues } from './memory.jobs.js';
 import { MemoryLog } from './memory.log.js';
 
 /** One transport object is one broker: share it between the buses that are to hear each other. */
 export function memory(): Transport {
-  const links = new Set<MemoryLink>();
-  const histories = new MemoryLog();
+  const broker: MemoryBroker = { links: new Set(), histories: new MemoryLog(), queues: new Map() };
   return {
     name: 'memory',
     features: { network: false, redelivers: false, log: 'room' },
     open: (events, { idWindow = 0 }) => {
-      const link = new MemoryLink(links, histories, events, idWindow);
-      links.add(link);
+      const link = new MemoryLink(broker, events, idWindow);
+      broker.links.add(link);
       return Promise.resolve(link);
     },
   };
+}
+
+interface MemoryBroker {
+  readonly links: Set<MemoryLink>;
+  readonly histories: MemoryLog;
+  readonly queues: MemoryQueues;
 }
 
 class MemoryLink implements Link {
@@ -29,7 +35,10 @@ class MemoryLink implements Link {
   readonly #events: LinkEvents;
   readonly #channels = new Set<Channel>();
 
-  constructor(links: Set<MemoryLink>, histories: MemoryLog, events: LinkEvents, idWindow: number) {
+  readonly jobs: MemoryJobs;
+
+  constructor({ links, histories, queues }: MemoryBroker, events: LinkEvents, idWindow: number) {
+    this.jobs = new MemoryJobs(queues);
     this.#links = links;
     this.#events = events;
     this.log = {
@@ -67,6 +76,7 @@ class MemoryLink implements Link {
   close(): Promise<void> {
     this.#channels.clear();
     this.#links.delete(this);
+    this.jobs.close();
     return Promise.resolve();
   }
 

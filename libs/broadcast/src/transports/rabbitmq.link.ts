@@ -7,6 +7,7 @@ import { BroadcastError, toError } from '../errors.js';
 import type { Channel, Link, LinkEvents, RoomLog } from '../transport.js';
 import { Bindings, type BindingsOptions } from './rabbitmq.bindings.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
+import { RabbitmqJobs } from './rabbitmq.jobs.js';
 import { RabbitmqLog, type LogMemory } from './rabbitmq.log.js';
 import { EVERY_ROOM, isRoom, routingKey, type BrokerNames } from './rabbitmq.names.js';
 
@@ -55,6 +56,7 @@ export interface LinkParts {
 }
 
 export interface LinkOptions {
+  prefix: string;
   maxBindings: number;
   adaptive: boolean;
   prefetch: number;
@@ -73,6 +75,7 @@ const NO_LOG: RoomLog = {
 
 export class RabbitmqLink implements Link {
   readonly #stream?: RabbitmqLog;
+  readonly jobs: RabbitmqJobs;
   readonly #parts: LinkParts;
   readonly #names: BrokerNames;
   readonly #events: LinkEvents;
@@ -92,8 +95,9 @@ export class RabbitmqLink implements Link {
     names: BrokerNames,
     events: LinkEvents,
     life: Life,
-    { maxBindings, adaptive, prefetch, idWindow, keeps, previous }: LinkOptions,
+    { prefix, maxBindings, adaptive, prefetch, idWindow, keeps, previous }: LinkOptions,
   ) {
+    this.jobs = new RabbitmqJobs(parts.publishing, parts.consuming, prefix);
     if (keeps) {
       const memory: LogMemory | undefined = previous instanceof RabbitmqLink ? previous.#stream?.memory : undefined;
       const logParts = {

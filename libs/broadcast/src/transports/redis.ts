@@ -6,6 +6,7 @@ import type { Redis, RedisOptions } from 'ioredis';
 import { checkUrl } from '../checks.js';
 import { BroadcastError, toError } from '../errors.js';
 import type { Channel, Link, LinkEvents, OpenOptions, RoomLog, Transport } from '../transport.js';
+import { RedisJobs } from './redis.jobs.js';
 import { loadScripts, RedisLog, splitPosition } from './redis.log.js';
 
 export interface RedisTransportOptions {
@@ -31,37 +32,36 @@ export function redis(options: RedisTransportOptions = {}): Transport {
 }
 
 class RedisLink implements Link {
+  readonly jobs: RedisJobs;
   readonly #publisher: Redis;
   readonly #subscriber: Redis;
   readonly #prefix: string;
   readonly #events: LinkEvents;
   readonly log: RoomLog;
+  readonly #connections = new Set<Redis>();
   /** What is subscribed on this link, by its name at the broker: a room is heard by one name, with history or without. */
   readonly #channels = new Map<string, readonly Channel[]>();
 
-  private constructor(publisher: Redis, subscriber: Redis, prefix: string, events: LinkEvents, idWindow: number) {
+  private constructor(
+    publisher: Redis,
+    subscriber: Redis,
+    prefix: string,
+    events: LinkEvents,
+    { instance, idWindow = 0 }: OpenOptions,
+  ) {
     this.log = new RedisLog(publisher, (room) => this.#name(`room:${room}`), idWindow);
     this.#publisher = publisher;
     this.#subscriber = subscriber;
     this.#prefix = prefix;
     this.#events = events;
-    for (const connection of [publisher, subscriber]) {
-      let cause: Error | undefined;
-      connection.on('error', (error: Error & { command?: unknown }) => {
-        // The command that was refused at the start holds the password, and whoever logs the error would log it.
-        delete error.command;
-        cause = error;
-      });
-      connection.on('close', () => events.lost(cause ?? new Error('the server closed the connection')));
-    }
+    for (const connection of [publisher, subscriber]) this.#watch(connection);
+    const connect = () => this.#connect(`roomcast:${instance}:jobs`);
+    this.jobs = new RedisJobs({ commands: publisher, prefix, instance, connect });
     subscriber.on('messageBuffer', (name: Buffer, payload: Buffer) => this.#receive(name, payload));
   }
 
-  static async open(
-    events: LinkEvents,
-    { instance, signal, idWindow = 0 }: OpenOptions,
-    options: RedisTransportOptions,
-  ) {
+  static async open(events: LinkEvents, open: OpenOptions, options: RedisTransportOptions) {
+    const { instance, signal } = open;
     const { Redis } = await load();
     const { url = 'redis://127.0.0.1:6379', prefix = '', connection } = options;
     const settings: RedisOptions = {
@@ -84,7 +84,7 @@ class RedisLink implements Link {
       enableAutoPipelining: true,
     });
     const subscriber = new Redis(url, { ...settings, connectionName: `roomcast:${instance}:subscribe` });
-    const link = new RedisLink(publisher, subscriber, prefix, events, idWindow);
+    const link = new RedisLink(publisher, subscriber, prefix, events, open);
     const abandon = () => void link.close();
     signal.addEventListener('abort', abandon);
     try {
@@ -128,11 +128,32 @@ class RedisLink implements Link {
 
   /** Drops both sockets. `quit()` would wait for an answer that a dead connection never gives. */
   close(): Promise<void> {
-    for (const connection of [this.#publisher, this.#subscriber]) {
+    for (const connection of this.#connections) {
       connection.disconnect();
       connection.stream?.destroy();
     }
     return Promise.resolve();
+  }
+
+  /** A further connection, for commands that block. */
+  async #connect(connectionName: string): Promise<Redis> {
+    const connection = this.#publisher.duplicate({ connectionName, enableAutoPipelining: false });
+    this.#watch(connection);
+    await connection.connect();
+    return connection;
+  }
+
+  /** The end of any connection is the end of the link. */
+  #watch(connection: Redis): void {
+    let cause: Error | undefined;
+    connection.on('error', (error: Error & { command?: unknown }) => {
+      // The command that was refused at the start holds the password, and whoever logs the error would log it.
+      delete error.command;
+      cause = error;
+    });
+    connection.on('close', () => this.#events.lost(cause ?? new Error('the server closed the connection')));
+    connection.on('end', () => this.#connections.delete(connection));
+    this.#connections.add(connection);
   }
 
   #receive(name: Buffer, received: Buffer): void {
