@@ -14,6 +14,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
+/** Time in which a process that was killed has to be gone, in ms. */
+const GONE = 10_000;
+
 export interface Command {
   readonly file: string;
   readonly args?: readonly string[];
@@ -109,9 +112,8 @@ export class BrokerProcess {
     this.#tellWatchdog();
     if (alive(this.#watchdog)) {
       this.#watchdog.ref();
-      const gone = once(this.#watchdog, 'exit');
       this.#watchdog.stdin?.end();
-      await gone;
+      await gone(this.#watchdog);
     }
     rmSync(this.#recipe.folder, { recursive: true, force: true });
   }
@@ -232,9 +234,19 @@ function alive(child: ChildProcess | undefined): boolean {
 async function end(child: ChildProcess | undefined): Promise<void> {
   if (!child || !alive(child)) return;
   child.ref(); // or nothing keeps the event loop running until it is gone
-  const gone = once(child, 'exit');
   signalGroup(child, 'SIGKILL');
-  await gone;
+  await gone(child);
+}
+
+/** Resolves when it has ended. Bounded, and says which one did not: a run that hangs says nothing. */
+async function gone(child: ChildProcess): Promise<void> {
+  try {
+    await once(child, 'exit', { signal: AbortSignal.timeout(GONE) });
+  } catch {
+    console.error(`process ${child.pid} (${child.spawnargs.slice(0, 2).join(' ')}) did not end within ${GONE} ms`);
+    child.kill('SIGKILL');
+    child.unref();
+  }
 }
 
 function signalGroup(child: ChildProcess | undefined, signal: NodeJS.Signals): void {
