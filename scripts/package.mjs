@@ -41,7 +41,7 @@ function allowMissing(types) {
 function copy() {
   for (const file of ['package.json', 'README.md']) cpSync(join(library, file), join(content, file));
   cpSync(join(root, 'LICENSE'), join(content, 'LICENSE'));
-  for (const each of ['nest.md', 'protocol.md', 'vectors']) {
+  for (const each of ['history.md', 'jobs.md', 'nest.md', 'protocol.md', 'vectors']) {
     cpSync(join(root, 'docs', each), join(content, 'docs', each), { recursive: true });
   }
   rewrite(join(content, 'README.md'), (text) => text.replaceAll('../../docs/', 'docs/'));
