@@ -33,8 +33,12 @@ conformance(
       return { gate, transport: redis({ url: gate.url(url), prefix }) };
     },
     mortal: async (prefix) => {
-      mortal ??= await startRedis();
+      mortal ??= await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
       return { broker: mortal, transport: redis({ url: mortal.url, prefix }) };
+    },
+    forget: async (prefix) => {
+      const keys = await observer.keys(`{${prefix}*`);
+      if (keys.length > 0) await observer.del(...keys);
     },
     leftovers: async (prefix) => (await observer.pubsub('CHANNELS', `${prefix}*`)) as string[],
   },

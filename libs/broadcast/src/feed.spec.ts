@@ -55,7 +55,8 @@ class Broker {
       const first = this.kept[0];
       const isStart = offset === 0 && first !== undefined && offsetOf(first.pos) === 1;
       const found = this.kept.find(({ pos }) => pos === from);
-      const at = from === this.top.pos ? this.top : isStart ? { pos: from } : found && { pos: found.pos, id: found.id };
+      const at =
+        from === this.top.pos ? this.top : isStart ? { pos: from! } : found && { pos: found.pos, id: found.id };
       const entries = this.kept.filter(({ pos }) => offsetOf(pos) > offset);
       return { at, entries: entries.slice(0, limit), more: entries.length > limit };
     });

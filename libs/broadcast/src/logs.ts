@@ -5,7 +5,7 @@
 import { deadline } from './deadline.js';
 import { BroadcastError, toError } from './errors.js';
 import { Feed, lazyEntry, type FeedListener, type Missed, type StoredEntry, type StoredPage } from './feed.js';
-import { idOf, type Mark, type Position } from './position.js';
+import { epochOf, idOf, offsetOf, type Mark, type Position } from './position.js';
 import { Profiles, type HistoryOptions, type ProfilesOptions } from './profiles.js';
 import type { Subscription } from './subscriptions.js';
 import type { AppendOptions, Channel, Features, LogEntry, LogPage, ReadOptions, RoomLog } from './transport.js';
@@ -63,6 +63,8 @@ interface Followed {
   readonly feed: Feed;
   readonly subscription: Subscription;
   listeners: readonly FeedListener[];
+  /** The place of what was said last from here: whoever has said it may read it, though it is yet to be heard. */
+  appended?: Position;
   ringBytes: number;
   lingering?: NodeJS.Timeout;
 }
@@ -123,7 +125,10 @@ export class Logs {
    * @throws BroadcastError through the promise, `BAD_REQUEST` for a live room too
    */
   async append(room: string, payload: Buffer, id: string): Promise<Position | undefined> {
-    return this.#bus.append(room, payload, { id, ...this.#mustKeep(room) });
+    const pos = await this.#bus.append(room, payload, { id, ...this.#mustKeep(room) });
+    const followed = this.#followed.get(room);
+    if (followed && pos !== undefined) followed.appended = pos;
+    return pos;
   }
 
   /** Listens to a room's log from now on. `ready()` resolves when its place in the log is known. */
@@ -166,7 +171,9 @@ export class Logs {
   async replay<T>(room: string, since: Mark, then: (missed: Missed) => T): Promise<T> {
     const followed = this.#followed.get(room);
     if (!followed) throw new BroadcastError('BAD_REQUEST', `room ${room} is not followed`);
-    return followed.feed.replay(since, this.#options.replayLimit, then);
+    return followed.feed.replay(since, this.#options.replayLimit, ({ recovered, entries }) =>
+      then({ recovered, entries: visible(entries) }),
+    );
   }
 
   /**
@@ -176,8 +183,9 @@ export class Logs {
    */
   async read(room: string, { from, before, limit }: ReadOptions): Promise<History> {
     this.#mustKeep(room);
-    const feed = this.#followed.get(room)?.feed;
-    const atHand = from === undefined && before === undefined ? feed?.latest(limit + 1) : undefined;
+    const followed = this.#followed.get(room);
+    const isEnd = from === undefined && before === undefined;
+    const atHand = isEnd && followed && hasHeard(followed) ? followed.feed.latest(limit + 1) : undefined;
     if (atHand) return { entries: visible(atHand.slice(1)), complete: false };
     const { at, entries, more } = await this.#read(room, { from, before, limit });
     return { entries: visible(entries), complete: !more && (from === undefined || at !== undefined) };
@@ -376,6 +384,12 @@ export class Logs {
     if (history) return history;
     throw new BroadcastError('BAD_REQUEST', `room ${room} has no history: its profile keeps none`);
   }
+}
+
+/** Whether all that was said from here has come back. */
+function hasHeard({ feed: { last }, appended }: Followed): boolean {
+  if (appended === undefined) return true;
+  return last !== undefined && epochOf(last.pos) === epochOf(appended) && offsetOf(last.pos) >= offsetOf(appended);
 }
 
 function visible(entries: readonly StoredEntry[]): readonly StoredEntry[] {
