@@ -54,6 +54,8 @@ export interface History {
 
 /** Pause before a log that could not be read is read again, in ms. */
 const RETRY = 500;
+/** Longest id, in bytes: brokers keep it apart from the message, where AMQP has place for as much. */
+const MAX_ID = 255;
 /** Rooms whose positions are compared at a time. */
 const BATCH = 1_000;
 const EMPTY = Buffer.alloc(0);
@@ -125,7 +127,11 @@ export class Logs {
    * @throws BroadcastError through the promise, `BAD_REQUEST` for a live room too
    */
   async append(room: string, payload: Buffer, id: string): Promise<Position | undefined> {
-    const pos = await this.#bus.append(room, payload, { id, ...this.#mustKeep(room) });
+    const options = { id, ...this.#mustKeep(room) };
+    if (Buffer.byteLength(id) > MAX_ID) {
+      throw new BroadcastError('BAD_REQUEST', `the id is too long: a history knows ids of up to ${MAX_ID} bytes`);
+    }
+    const pos = await this.#bus.append(room, payload, options);
     const followed = this.#followed.get(room);
     if (followed && pos !== undefined) followed.appended = pos;
     return pos;

@@ -319,6 +319,16 @@ export function logs(stage: Stage, features: Features, hostileRooms: readonly st
     expect(await codeOfRejection(replay(bus, 'unfollowed', { pos: 'e.1' }))).toBe('BAD_REQUEST');
   });
 
+  it('takes any id of up to 255 bytes, and refuses a longer one at once', async () => {
+    const bus = await keeping();
+    const ids = ['', ' ', 'a:b{c}%', 'ü'.repeat(127), 'x'.repeat(255), '__proto__'];
+    for (const id of ids) expect(await append(bus, 'a', id)).toBe(await append(bus, 'a', id));
+    expect((await read(bus, 'a', { limit: 50 }))[0]).toEqual(ids);
+    for (const id of ['x'.repeat(256), 'ü'.repeat(128)]) {
+      expect(await codeOfRejection(append(bus, 'a', id))).toBe('BAD_REQUEST');
+    }
+  });
+
   it('misses and doubles nothing where resuming meets what is being said, a hundred times', async () => {
     // Rings that hold little: most has to be read.
     const tight = { ringBytes: 2_000 };
@@ -349,7 +359,10 @@ export function logs(stage: Stage, features: Features, hostileRooms: readonly st
     const bus = await keeping({ ringsBytes: 20_000 });
     const rooms = ['a', 'b', 'c', 'd'];
     const followed = await Promise.all(rooms.map((room) => follow(bus, room)));
-    for (let i = 0; i < 20; i++) await Promise.all(rooms.map((room) => append(bus, room, `${i}${'.'.repeat(500)}`)));
+    for (let i = 0; i < 20; i++) {
+      const payload = encode({ id: `m${i}` }, ['chat', '.'.repeat(500)]);
+      await Promise.all(rooms.map((room) => bus.logs.append(room, payload, `m${i}`)));
+    }
     await until('all is heard', () => followed.every(({ told }) => told.length === 20));
     expect(bus.logs.ringsBytes).toBeLessThanOrEqual(20_000);
     expect(bus.counts.trimmed).toBeGreaterThan(0);
