@@ -282,6 +282,28 @@ export function logs(stage: Stage, features: Features, hostileRooms: readonly st
     }
   });
 
+  it('hears the shortest messages, in rooms with a history and in others', async () => {
+    const [hearer, service] = await Promise.all([keeping(), stage.bus()]);
+    const heard = await Promise.all([listen(hearer, 'room:a'), listen(hearer, 'log:a'), listen(hearer, 'room:b')]);
+    const texts = [
+      '{',
+      '{}',
+      '{"',
+      '{"p',
+      '{"pos":',
+      '{"pos":"',
+      '\u0003',
+      '\u0003\u0001',
+      '\u0003\u0009e.1',
+      '[',
+      'x',
+    ];
+    for (const text of texts) for (const room of ['a', 'b']) await say(service, `room:${room}`, text);
+    await until('all are heard', () => heard.every(({ messages }) => messages.length === texts.length));
+    for (const { messages } of heard) expect(messages).toEqual(texts);
+    expect(hearer.state).toBe('up');
+  });
+
   it('takes any string as a room with a history, and never one for another', async () => {
     const [speaker, hearer] = await Promise.all([keeping(), keeping()]);
     const followed = await Promise.all(hostileRooms.map((room) => follow(hearer, room)));

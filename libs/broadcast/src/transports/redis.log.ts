@@ -158,11 +158,9 @@ export function splitPosition(payload: Buffer): { payload: Buffer; pos?: Positio
   if (payload[0] === POSITIONED && payload.length > 2) {
     const start = 2 + payload[1]!;
     const pos = payload.toString('latin1', 2, start);
-    return POSITION.test(pos) ? { pos, payload: payload.subarray(start) } : { payload };
+    return POSITION.test(pos) && pos.length === payload[1] ? { pos, payload: payload.subarray(start) } : { payload };
   }
-  if (payload[0] !== BRACE || payload.compare(POS_FIELD, 0, POS_FIELD.length, 0, POS_FIELD.length) !== 0) {
-    return { payload };
-  }
+  if (payload[0] !== BRACE || !payload.subarray(0, POS_FIELD.length).equals(POS_FIELD)) return { payload };
   const end = payload.indexOf(QUOTE, POS_FIELD.length);
   if (end < 0 || payload[end + 1] !== 0x2c) return { payload };
   const pos = payload.toString('latin1', POS_FIELD.length, end);
