@@ -245,6 +245,18 @@ describe('a feed', () => {
     expect(events[2]).toEqual({ heard: broker.top.pos });
   });
 
+  it('tells of a gap when a message has been taken out of the middle of the log', async () => {
+    const broker = new Broker();
+    const { feed, say, gaps, heard } = follow(broker);
+    await feed.align();
+    say();
+    feed.interrupt();
+    for (let i = 0; i < 3; i++) broker.say();
+    broker.kept.splice(2, 1);
+    await feed.align();
+    expect([gaps().length, heard(), feed.last?.pos]).toEqual([1, ['e1.1'], 'e1.4']);
+  });
+
   it('tells of a gap when a message of another log arrives', async () => {
     const broker = new Broker();
     const { feed, say, gaps } = follow(broker);
@@ -415,6 +427,44 @@ describe('a feed of a log that is shared', () => {
     expect(heard()).toEqual(['e1.1', 'e1.2']);
   });
 
+  it('takes nothing out of a log that was lost while it was being read', async () => {
+    const broker = new Broker();
+    broker.prompt = false;
+    const { feed, say, push, events } = follow(broker, { contiguous: false, bufferSize: 1 });
+    const aligning = feed.align();
+    broker.look();
+    for (let i = 0; i < 3; i++) say();
+    broker.answers.shift()!.deliver();
+    await turn();
+    broker.look();
+    feed.lose(new Error('made anew'), { pos: 'e1.0' });
+    broker.answers.shift()!.deliver();
+    await aligning;
+    push(stored('e1', 1, 'new'));
+    expect(events).toEqual([{ heard: 'e1.1' }, { gap: 'made anew' }, { heard: 'e1.1' }]);
+  });
+
+  it('replays though all that is at hand is let go of while it reads, and nothing was said since', async () => {
+    const broker = new Broker();
+    const { feed, push } = follow(broker, { contiguous: false });
+    await feed.align();
+    push(stored('e1', 3));
+    const mark = stored('e1', 5, 'mark');
+    broker.kept.push(mark);
+    const go = async (offset: number) => {
+      await feed.compare({ pos: positionOf('e1', offset), id: 'later mark' });
+      feed.trim();
+    };
+    await go(7);
+    broker.prompt = false;
+    const replaying = feed.replay(mark, 9, (missed) => missed);
+    broker.look();
+    await go(20);
+    broker.prompt = true;
+    broker.answers.shift()!.deliver();
+    expect(await replaying).toEqual({ recovered: true, entries: [] });
+  });
+
   it('reads what did not fit into the buffer while it looked for its place', async () => {
     const broker = new Broker();
     broker.prompt = false;
@@ -470,6 +520,27 @@ describe('replaying', () => {
     push(late);
     say();
     expect(feed.last?.pos).toBe('e1.13');
+  });
+
+  it('reads on when what came meanwhile is not at hand any more', async () => {
+    const { broker, feed, say, mark } = await talked();
+    feed.trim();
+    broker.prompt = false;
+    const replaying = feed.replay(mark(8), 100, (missed) => missed);
+    broker.look();
+    say();
+    feed.trim();
+    broker.prompt = true;
+    broker.answers.shift()!.deliver();
+    expect(positions(await replaying)).toEqual(['e1.9', 'e1.10', 'e1.11']);
+  });
+
+  it('promises nothing when what was heard after the place is not in the log any more', async () => {
+    const { broker, feed, replay, mark } = await talked();
+    feed.trim();
+    broker.kept = broker.kept.slice(0, 8);
+    expect(await replay(mark(8))).toEqual({ recovered: false, entries: [] });
+    expect(await replay(mark(7))).toEqual({ recovered: false, entries: [] });
   });
 
   it.each<[string, Mark]>([

@@ -253,7 +253,6 @@ export class Feed {
     const own = waiting.filter(({ pos }) => epochOf(pos) === epoch);
     const newer = own.filter(({ pos }) => offsetOf(pos) > offsetOf(this.#last!.pos));
     for (const [index, { payload, pos }] of newer.entries()) {
-      if (offsetOf(pos) <= offsetOf(this.#last!.pos)) continue; // twice in there
       if (!this.#follows(pos)) {
         this.#waiting = newer.slice(index);
         return 'hole';
