@@ -545,6 +545,7 @@ describe('replaying', () => {
 
   it.each<[string, Mark]>([
     ['another id', { pos: 'e1.7', id: 'other' }],
+    ['another id at the end', { pos: 'e1.10', id: 'other' }],
     ['no id', { pos: 'e1.7' }],
     ['an epoch that is not known', { pos: 'e0.7', id: 'e0-7' }],
     ['an id at the start, where there is none', { pos: 'e1.0', id: 'x' }],
