@@ -227,7 +227,10 @@ describe('the environment as it is shown', () => {
   it('can be given again, histories and profiles too', () => {
     const ROOM_PROFILES = '{"game":{"history":{"size":0,"ttl":"24h"}}}';
     const read = readEnvironment({ HISTORY_SIZE: '7', HISTORY_TTL: '2m', ROOM_PROFILES });
-    const shown = Object.entries(showEnvironment(read)).map(([name, value]) => [name, String(value ?? '')]);
+    const shown = Object.entries(showEnvironment(read)).map(([name, value]) => [
+      name,
+      `${(value ?? '') as string | number | boolean}`,
+    ]);
     expect(readEnvironment(Object.fromEntries(shown) as NodeJS.ProcessEnv)).toMatchObject({
       HISTORY_SIZE: 7,
       HISTORY_TTL: 120_000,

@@ -43,24 +43,24 @@ export function logs(stage: Stage, features: Features, hostileRooms: readonly st
   it('takes the same id for the same message, with one position, from any instance, also at the same time', async () => {
     const buses = await Promise.all([keeping(), keeping()]);
     const followed = await Promise.all(buses.map((bus) => follow(bus, 'a')));
-    const first = await append(buses[0]!, 'a', 'one');
-    expect(await append(buses[0]!, 'a', 'one')).toBe(first);
-    expect(await append(buses[1]!, 'a', 'one')).toBe(first);
+    const first = await append(buses[0], 'a', 'one');
+    expect(await append(buses[0], 'a', 'one')).toBe(first);
+    expect(await append(buses[1], 'a', 'one')).toBe(first);
     const ids = Array.from({ length: 100 }, (_, i) => `n${i}`);
     const positions = await Promise.all(buses.map((bus) => Promise.all(ids.map((id) => append(bus, 'a', id)))));
     expect(positions[0]).toEqual(positions[1]);
     expect(new Set(positions[0]).size).toBe(100);
     // The same id in another room is another message.
-    await append(buses[1]!, 'b', 'one');
-    await append(buses[0]!, 'a', 'last');
+    await append(buses[1], 'b', 'one');
+    await append(buses[0], 'a', 'last');
     await until('both hear the last', () => followed.every((each) => each.ids.at(-1) === 'last'));
     for (const { told, ids: heard } of followed) {
       expect(heard).toHaveLength(102);
       expect(new Set(heard).size).toBe(102);
       expect(ids.map((id) => told.find((each) => each.id === id)?.pos)).toEqual(positions[0]);
     }
-    expect((await read(buses[0]!, 'a', { limit: 500 }))[0]).toEqual(followed[0]!.ids);
-    expect((await read(buses[0]!, 'b', { limit: 500 }))[0]).toEqual(['one']);
+    expect((await read(buses[0], 'a', { limit: 500 }))[0]).toEqual(followed[0]!.ids);
+    expect((await read(buses[0], 'b', { limit: 500 }))[0]).toEqual(['one']);
   });
 
   it('has one order for all, whoever says it', async () => {
@@ -77,7 +77,7 @@ export function logs(stage: Stage, features: Features, hostileRooms: readonly st
       const own = first.ids.filter((id) => id.startsWith(`${b}:`));
       expect(own).toEqual(own.map((_, i) => `${b}:${i}`));
     }
-    expect((await read(buses[2]!, 'a', { limit: 1_000 }))[0]).toEqual(first.ids);
+    expect((await read(buses[2], 'a', { limit: 1_000 }))[0]).toEqual(first.ids);
   });
 
   it('reads forwards and backwards, says whether there is more, and what is at the place', async () => {
@@ -337,7 +337,7 @@ export function logs(stage: Stage, features: Features, hostileRooms: readonly st
     for (const attempt of [append(bus, 'live:1', 'x'), bus.logs.read('live:1', { limit: 1 })]) {
       expect(await codeOfRejection(attempt)).toBe('BAD_REQUEST');
     }
-    expect(() => bus.logs.follow('live:1', () => undefined)).toThrow(expect.objectContaining({ code: 'BAD_REQUEST' }));
+    expect(() => bus.logs.follow('live:1', () => undefined)).toThrow('room live:1 has no history');
     expect(await codeOfRejection(replay(bus, 'unfollowed', { pos: 'e.1' }))).toBe('BAD_REQUEST');
   });
 
@@ -358,7 +358,7 @@ export function logs(stage: Stage, features: Features, hostileRooms: readonly st
     const followed = await Promise.all(hearers.map((bus) => follow(bus, 'a')));
     let n = 0;
     const said: Promise<unknown>[] = [];
-    const load = setInterval(() => said.push(append(speaker!, 'a', String(n++))), 1);
+    const load = setInterval(() => said.push(append(speaker, 'a', String(n++))), 1);
     await until('messages flow', () => followed.every(({ ids }) => ids.length > 20));
     for (let round = 0; round < 50; round++) {
       await Promise.all(
