@@ -35,6 +35,11 @@ conformance(
       mortal ??= await startRabbitmq();
       return { broker: mortal, transport: rabbitmq({ url: mortal.url, prefix }) };
     },
+    forget: async (prefix) => {
+      const channel = await observer.createChannel();
+      await channel.deleteQueue(`${prefix}live_rooms.log`);
+      await channel.close();
+    },
     deadLetters: async (prefix) => {
       const channel = await observer.createChannel();
       const messages: string[] = [];

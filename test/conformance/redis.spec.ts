@@ -1,9 +1,10 @@
 /*
  * Redis against the suite: the shared one, the same behind a gate, and one of its own that may be killed.
  */
-import { Bus, redis } from '@app/broadcast';
-import { conformance } from '@app/broadcast/testing';
+import { Bus, redis, type BusOptions } from '@app/broadcast';
+import { conformance, until } from '@app/broadcast/testing';
 import { Redis } from 'ioredis';
+import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { openGate, type Gate } from '../brokers/gate.js';
 import { startRedis, type RedisProcess } from '../brokers/redis.js';
@@ -33,14 +34,87 @@ conformance(
       return { gate, transport: redis({ url: gate.url(url), prefix }) };
     },
     mortal: async (prefix) => {
-      mortal ??= await startRedis();
+      mortal ??= await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
       return { broker: mortal, transport: redis({ url: mortal.url, prefix }) };
+    },
+    forget: async (prefix) => {
+      // The ids that are known outlive it, as they do where somebody deletes what looks like the history.
+      const keys = (await observer.keys(`{${prefix}*`)).filter((key) => /:(log|meta)$/.test(key));
+      if (keys.length > 0) await observer.del(...keys);
     },
     leftovers: async (prefix) => (await observer.pubsub('CHANNELS', `${prefix}*`)) as string[],
   },
 );
 
 describe('redis, further', () => {
+  const prefix = `r${randomBytes(4).toString('hex')}.`;
+  const buses: Bus[] = [];
+
+  async function keeping(options: BusOptions = {}): Promise<Bus> {
+    const bus = new Bus(redis({ url, prefix }), { history: { size: 3, ttl: 60_000 }, ...options });
+    buses.push(bus.on('error', () => undefined));
+    await bus.connect();
+    return bus;
+  }
+
+  afterEach(async () => {
+    await Promise.all(buses.splice(0).map((bus) => bus.close()));
+    const keys = await observer.keys(`{${prefix}*`);
+    if (keys.length > 0) await observer.del(...keys);
+  });
+
+  it.each<[string, Buffer]>([
+    ['text', Buffer.from('{"v":1,"id":"m-1","args":["chat",1]}')],
+    ['JSON by another encoder', Buffer.from('{ "id":"m-1","event":"chat" }')],
+    ['bytes', Buffer.from([1, 0, 0, 0, 7, 123])],
+  ])('stores and sends what the protocol says: %s', async (_, message) => {
+    const bus = await keeping();
+    const listener = observer.duplicate();
+    await listener.subscribe(`${prefix}live_room:a`);
+    const arrived = new Promise<Buffer>((resolve) =>
+      listener.once('messageBuffer', (_name, payload) => resolve(payload)),
+    );
+    const pos = (await bus.logs.append('a', message, 'm-1'))!;
+    const epoch = pos.slice(0, pos.lastIndexOf('.'));
+    expect(pos).toBe(`${epoch}.1`);
+    const isJson = message[0] === 0x7b && message[1] === 0x22;
+    const front = isJson ? `{"pos":"${pos}",` : `\u0003${String.fromCharCode(pos.length)}${pos}`;
+    expect(await arrived).toEqual(Buffer.concat([Buffer.from(front), message.subarray(isJson ? 1 : 0)]));
+    listener.disconnect();
+    const key = `{${prefix}live_room:a}`;
+    expect(await observer.hgetall(`${key}:meta`)).toEqual({ e: epoch, s: '1', i: 'm-1' });
+    expect(await observer.xrangeBuffer(`${key}:log`, '-', '+')).toEqual([
+      [Buffer.from('1-0'), [Buffer.from('i'), Buffer.from('m-1'), Buffer.from('d'), message]],
+    ]);
+    expect(await observer.get(`${key}:id:m-1`)).toBe(pos);
+    const lives = await Promise.all(['log', 'meta', 'id:m-1'].map((each) => observer.pttl(`${key}:${each}`)));
+    expect(lives.map((life) => Math.round(life / 60_000))).toEqual([1, 24 * 60 + 1, 5]);
+  });
+
+  it('forgets nothing of a quiet room that somebody follows, and tells of no gap', async () => {
+    const bus = await keeping({ watchInterval: 100 });
+    const gaps: (string | undefined)[] = [];
+    bus.on('gap', (_cause, room) => gaps.push(room));
+    await bus.logs.append('a', Buffer.from('{"event":"chat","id":"1"}'), '1');
+    await bus.logs.follow('a', () => undefined).ready();
+    const life = () => observer.pttl(`{${prefix}live_room:a}:meta`);
+    await observer.pexpire(`{${prefix}live_room:a}:meta`, 60_000);
+    await until('it lives on', async () => (await life()) > 3_600_000);
+    expect(gaps).toEqual([]);
+  });
+
+  it('goes on when an operator empties the scripts', async () => {
+    const bus = await keeping();
+    const heard: string[] = [];
+    await bus.logs.follow('a', (payload) => heard.push(payload.toString())).ready();
+    await observer.script('FLUSH');
+    const said = ['1', '2'].map((id) => `{"event":"chat","id":"${id}"}`);
+    for (const [i, text] of said.entries()) await bus.logs.append('a', Buffer.from(text), String(i));
+    await until('both are heard', () => heard.length === 2);
+    expect(heard).toEqual(said);
+    expect((await bus.logs.read('a', { limit: 9 })).entries.map(({ payload }) => payload.toString())).toEqual(said);
+  });
+
   it('says why a wrong password is refused, and shows it to no log', async () => {
     const { host } = new URL(url);
     const bus = new Bus(redis({ url: `redis://somebody:s3cret@${host}` }));

@@ -1,4 +1,5 @@
 import {
+  APP_DEFAULTS,
   createBus,
   optionsOf,
   readEnvironment,
@@ -59,6 +60,15 @@ describe('the environment', () => {
       ['the new secret of all', 'the old secret of all'],
     ],
     ['BROADCAST_REQUIRE_SIGNED', 'false', false],
+    ['HISTORY_SIZE', '0', 0],
+    ['HISTORY_SIZE', '100000', 100_000],
+    ['HISTORY_TTL', '1s', 1_000],
+    ['HISTORY_TTL', '24h', 86_400_000],
+    ['ROOM_PROFILES', '{}', {}],
+    ['ROOM_PROFILES', '{"game":{}}', { game: {} }],
+    ['ROOM_PROFILES', '{"game":{"history":{"size":0}}}', { game: { history: { size: 0 } } }],
+    ['ROOM_PROFILES', ' { "a b": { "history": { "ttl": "10m" } } } ', { 'a b': { history: { ttl: 600_000 } } }],
+    ['ROOM_PROFILES', '{"x":{"history":{"size":9,"ttl":1000}}}', { x: { history: { size: 9, ttl: 1_000 } } }],
     ['AUTH_ANONYMOUS', 'false', false],
     ['AUTH_ANONYMOUS', '1', true],
     ['CORS_ORIGINS', '*', ['*']],
@@ -86,6 +96,9 @@ describe('the environment', () => {
   const secrets = 'secrets of at least 16 characters, separated by commas';
   const size = 'a number of bytes from 1 to 16777216';
   const duration = 'a duration such as 500ms, 25s, 10m or 1h';
+  const messages = 'a number of messages from 0 to 100000';
+  const lifetime = 'a duration of at least 1s, such as 25s, 10m or 1h';
+  const profiles = 'JSON such as {"game":{"history":{"size":0}},"support":{"history":{"size":1000,"ttl":"24h"}}}';
 
   it.each<[Variable, string, string]>([
     ['PORT', '65536', port],
@@ -108,6 +121,25 @@ describe('the environment', () => {
     ['BROADCAST_SECRET', 'the new secret of all,short', secrets],
     ['BROADCAST_REQUIRE_SIGNED', 'yes', 'true or false'],
     ['BROADCAST_REQUIRE_SIGNED', 'true', 'a BROADCAST_SECRET to verify signatures with'],
+    ['HISTORY_SIZE', '-1', messages],
+    ['HISTORY_SIZE', '100001', messages],
+    ['HISTORY_SIZE', 'all', messages],
+    ['HISTORY_TTL', '10', duration],
+    ['HISTORY_TTL', '999ms', lifetime],
+    ['HISTORY_TTL', '0s', lifetime],
+    ['ROOM_PROFILES', 'game', profiles],
+    ['ROOM_PROFILES', '[]', profiles],
+    ['ROOM_PROFILES', 'null', profiles],
+    ['ROOM_PROFILES', '{"game":7}', profiles],
+    ['ROOM_PROFILES', '{"game":{"size":0}}', profiles],
+    ['ROOM_PROFILES', '{"game":{"history":{"length":0}}}', profiles],
+    ['ROOM_PROFILES', '{"game":{"history":{"size":-1}}}', profiles],
+    ['ROOM_PROFILES', '{"game":{"history":{"size":1.5}}}', profiles],
+    ['ROOM_PROFILES', '{"game":{"history":{"size":"5"}}}', profiles],
+    ['ROOM_PROFILES', '{"game":{"history":{"size":100001}}}', profiles],
+    ['ROOM_PROFILES', '{"game":{"history":{"ttl":"1d"}}}', profiles],
+    ['ROOM_PROFILES', '{"game":{"history":{"ttl":999}}}', profiles],
+    ['ROOM_PROFILES', '{"game":{"history":{"ttl":"0s"}}}', profiles],
     ['AUTH_ANONYMOUS', 'yes', 'true or false'],
     ['MAX_MESSAGE_BYTES', '0', size],
     ['MAX_MESSAGE_BYTES', '16777217', size],
@@ -149,6 +181,21 @@ describe('the environment', () => {
     expect(readEnvironment(variables).AUTH_ANONYMOUS).toBe(expected);
   });
 
+  it('keeps no histories unless it is told to, or the app does by default', () => {
+    expect(createBus(readEnvironment({})).logs.historyOf('a')).toBeUndefined();
+    const kept = { size: 200, ttl: 600_000 };
+    expect(createBus(readEnvironment({}, APP_DEFAULTS)).logs.historyOf('a')).toEqual(kept);
+    expect(createBus(readEnvironment({ HISTORY_SIZE: '0' }, APP_DEFAULTS)).logs.historyOf('a')).toBeUndefined();
+    const ROOM_PROFILES = '{"game":{"history":{"size":0}},"support":{"history":{"ttl":"24h"}}}';
+    const { logs } = createBus(readEnvironment({ HISTORY_SIZE: '5', ROOM_PROFILES }, APP_DEFAULTS));
+    expect(['a', 'game:1', 'support:1'].map((room) => logs.historyOf(room))).toEqual([
+      { size: 5, ttl: 600_000 },
+      undefined,
+      { size: 5, ttl: 86_400_000 },
+    ]);
+    expect(logs.retention).toBe(86_400_000);
+  });
+
   it.each(['memory', 'redis', 'rabbitmq'])('chooses the transport: %s', (name) => {
     expect(transportOf(readEnvironment({ BROADCAST_TRANSPORT: name })).name).toBe(name);
   });
@@ -178,6 +225,20 @@ describe('the environment as it is shown', () => {
     );
     expect(shown).toMatchObject({ REDIS_URL: 'rediss://me:***@host:6380/1', RABBITMQ_URL: 'amqp://me:***@host/vhost' });
     expect(JSON.stringify(shown)).not.toContain('s3cret');
+  });
+
+  it('can be given again, histories and profiles too', () => {
+    const ROOM_PROFILES = '{"game":{"history":{"size":0,"ttl":"24h"}}}';
+    const read = readEnvironment({ HISTORY_SIZE: '7', HISTORY_TTL: '2m', ROOM_PROFILES });
+    const shown = Object.entries(showEnvironment(read)).map(([name, value]) => [
+      name,
+      `${(value ?? '') as string | number | boolean}`,
+    ]);
+    expect(readEnvironment(Object.fromEntries(shown) as NodeJS.ProcessEnv)).toMatchObject({
+      HISTORY_SIZE: 7,
+      HISTORY_TTL: 120_000,
+      ROOM_PROFILES: { game: { history: { size: 0, ttl: 86_400_000 } } },
+    });
   });
 
   it('has no secrets in it, only how many there are', () => {

@@ -31,7 +31,7 @@ const schema = z
     BROADCAST_SECRET: secrets().optional(),
     BROADCAST_REQUIRE_SIGNED: boolean().default(false),
     HISTORY_SIZE: integer('a number of messages from 0 to 100000', 0, 100_000).optional(),
-    HISTORY_TTL: duration().optional(),
+    HISTORY_TTL: lifetime().optional(),
     ROOM_PROFILES: profiles().default({}),
     AUTH_ANONYMOUS: boolean().optional(),
     CORS_ORIGINS: origins().default([]),
@@ -152,7 +152,7 @@ function profiles() {
   const what = 'JSON such as {"game":{"history":{"size":0}},"support":{"history":{"size":1000,"ttl":"24h"}}}';
   const history = z.strictObject({
     size: z.int(what).min(0, what).max(100_000, what).optional(),
-    ttl: z.union([z.number().min(1_000), duration()], what).optional(),
+    ttl: z.union([z.number().min(1_000), lifetime()], what).optional(),
   });
   const schema = z.record(z.string(), z.strictObject({ history: history.optional() }));
   return z.string().transform((value, context): z.output<typeof schema> => {
@@ -169,6 +169,11 @@ function parseJson(value: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** Brokers forget in seconds. */
+function lifetime() {
+  return duration().refine((value) => value >= 1_000, 'a duration of at least 1s, such as 25s, 10m or 1h');
 }
 
 function duration() {

@@ -22,8 +22,9 @@ export interface FeedOptions {
   readonly room: string;
   /** Whether the log is this room's alone, so that its offsets are contiguous. */
   readonly contiguous: boolean;
-  /** Messages kept at hand, and their bytes. */
+  /** Messages kept at hand, and their bytes. The room keeps no more of them either, nor for longer than this, in ms. */
   readonly ringSize: number;
+  readonly ttl: number;
   readonly ringBytes: number;
   /** Messages that may wait while missed ones are read. */
   readonly bufferSize: number;
@@ -33,6 +34,8 @@ export interface FeedOptions {
   readonly deliver: FeedListener;
   /** Messages may have been missed that cannot be read any more. Told before what comes after them. */
   readonly gap: (cause: Error) => void;
+  /** The log could not be read: until it is aligned again, what arrives is held back. */
+  readonly stuck: () => void;
 }
 
 /** What somebody who comes back has missed. */
@@ -61,6 +64,11 @@ export class Feed {
   #waiting: { payload: Buffer; pos: Position }[] | undefined = [];
   #overflowed = false;
   #aligning?: Promise<void>;
+  /** Both grow: what was found out before one of them does not hold after it. */
+  #outages = 0;
+  #restarts = 0;
+  /** When the last message came, in ms since the process began. */
+  #heardAt = 0;
   readonly #progress = new Set<() => void>();
 
   constructor(options: FeedOptions) {
@@ -87,7 +95,9 @@ export class Feed {
 
   /** The link is gone: what arrives from now on may not follow. */
   interrupt(): void {
-    if (this.#options.contiguous) this.#waiting ??= [];
+    if (!this.#options.contiguous) return;
+    this.#outages++;
+    this.#waiting ??= [];
   }
 
   /**
@@ -96,7 +106,12 @@ export class Feed {
    */
   align(): Promise<void> {
     this.#waiting ??= [];
-    return (this.#aligning ??= this.#align().finally(() => (this.#aligning = undefined)));
+    return (this.#aligning ??= this.#align()
+      .finally(() => (this.#aligning = undefined))
+      .catch((error: unknown) => {
+        this.#options.stuck();
+        throw error;
+      }));
   }
 
   /** Compares its place with the newest one, as the log has it. Reads what is missing. */
@@ -118,6 +133,8 @@ export class Feed {
 
   /** The log does not go on where it was, but after `from`. */
   lose(cause: Error, from: Mark): void {
+    // Of another log: its offsets would stand in front of the new ones, and these would pass for copies.
+    if (this.#waiting) this.#waiting = [];
     this.#restart(from);
     this.#options.gap(cause);
   }
@@ -134,6 +151,7 @@ export class Feed {
       const entries = [...older, ...newer];
       return then(entries.length > limit ? LOST : { recovered: true, entries });
     };
+    const restarts = this.#restarts;
     for (let from = since; ;) {
       const last = this.#placeOf(from);
       if (!last) return then(LOST);
@@ -143,7 +161,8 @@ export class Feed {
       if (offsetOf(from.pos) > offsetOf(last.pos) && !(await this.#catchUp(from))) return then(LOST);
       const reached = offsetOf(this.#last!.pos);
       const { at, entries, more } = await this.#options.read({ from: from.pos, limit: PAGE });
-      if (!at || !isSameMark(at, from) || !this.#isUnbroken(from, entries) || !this.#placeOf(from)) return then(LOST);
+      if (restarts !== this.#restarts) return then(LOST);
+      if (!at || !isSameMark(at, from) || !this.#isUnbroken(from, entries)) return then(LOST);
       const end = offsetOf((entries.at(-1) ?? from).pos);
       // The log has been cut behind what was heard.
       if (this.#options.contiguous && !more && end < reached) return then(LOST);
@@ -154,15 +173,17 @@ export class Feed {
         return finish(this.#ring.filter(({ pos }) => offsetOf(pos) > offsetOf(from.pos)));
       }
       older.push(...entries);
-      const next = entries.at(-1);
-      if (!next || older.length > limit) return then(LOST);
-      from = next;
+      if (older.length > limit) return then(LOST);
+      // Without any: what was at hand has been let go of meanwhile.
+      from = entries.at(-1) ?? from;
     }
   }
 
   /** The last messages, if as many are at hand as are asked for. */
   latest(limit: number): readonly StoredEntry[] | undefined {
-    return this.isLive && this.#ring.length >= limit ? this.#ring.slice(-limit) : undefined;
+    const { ringSize, ttl } = this.#options;
+    const isKept = limit <= ringSize && performance.now() - this.#heardAt < ttl;
+    return this.isLive && isKept && this.#ring.length >= limit ? this.#ring.slice(-limit) : undefined;
   }
 
   get ringBytes(): number {
@@ -177,10 +198,23 @@ export class Feed {
   }
 
   async #align(): Promise<void> {
-    for (;;) {
-      if (!this.#last) this.#restart(await this.#options.top());
-      else if (this.#options.contiguous) await this.#fill();
-      if (this.#drain()) return;
+    const { contiguous, top } = this.#options;
+    let hole: Mark | undefined;
+    for (let mustRead = contiguous; ; mustRead = true) {
+      const outages = this.#outages;
+      if (!this.#last) this.#restart(await top());
+      else if (mustRead) await this.#fill();
+      // What came after the link was lost is neither in there nor waiting.
+      if (outages !== this.#outages) continue;
+      const state = this.#drain();
+      if (state === 'live') return;
+      if (state !== 'hole') continue;
+      // Heard, but not in the log, which has been read again: it has been put back to an earlier state.
+      if (hole === this.#last) {
+        this.#waiting = [];
+        await this.#giveUp('what was heard is not in it any more');
+      }
+      hole = this.#last;
     }
   }
 
@@ -189,45 +223,52 @@ export class Feed {
     for (;;) {
       const last = this.#last!;
       const page = await this.#options.read({ from: last.pos, limit: PAGE });
+      if (last !== this.#last) return; // It has been told that the log is another.
       if (!page.at || !isSameMark(page.at, last) || !this.#isUnbroken(last, page.entries)) {
-        this.#restart(await this.#options.top());
-        const why = page.at ? 'it has been replaced since' : 'what was said meanwhile is not kept any more';
-        this.#options.gap(new Error(`the log of the room cannot be followed from ${last.pos}: ${why}`));
-        return;
+        return this.#giveUp(page.at ? 'it has been replaced since' : 'what was said meanwhile is not kept any more');
       }
-      for (const { payload, pos, id } of page.entries) this.#take(payload, { pos, id });
+      for (const entry of page.entries) this.#take(entry);
       if (!page.more) return;
     }
   }
 
-  /** Delivers what has waited. Returns whether that was all: otherwise something is missing again. */
-  #drain(): boolean {
+  /** Goes on at the end of the log, and says so. */
+  async #giveUp(why: string): Promise<void> {
+    const { pos } = this.#last!;
+    const top = await this.#options.top();
+    this.#restart(top);
+    this.#options.gap(new Error(`the log of the room cannot be followed from ${pos}: ${why}`));
+  }
+
+  /**
+   * Delivers what has waited. Unless that was all, the log has to be read again: a message is missing before another
+   * (`hole`), or some were dropped or came out of another log (`behind`).
+   */
+  #drain(): 'live' | 'behind' | 'hole' {
     const waiting = this.#waiting ?? [];
     const overflowed = this.#overflowed;
     this.#overflowed = false;
     this.#waiting = [];
-    const last = this.#last!;
-    const newer = waiting.filter(
-      ({ pos }) => epochOf(pos) === epochOf(last.pos) && offsetOf(pos) > offsetOf(this.#last!.pos),
-    );
-    for (const { payload, pos } of newer) {
+    const epoch = epochOf(this.#last!.pos);
+    const own = waiting.filter(({ pos }) => epochOf(pos) === epoch);
+    const newer = own.filter(({ pos }) => offsetOf(pos) > offsetOf(this.#last!.pos));
+    for (const [index, { payload, pos }] of newer.entries()) {
       if (!this.#follows(pos)) {
-        this.#waiting = newer.slice(newer.findIndex((each) => each.pos === pos));
-        return false;
+        this.#waiting = newer.slice(index);
+        return 'hole';
       }
-      this.#take(payload, { pos });
+      this.#take(lazyEntry(payload, pos));
     }
-    if (overflowed) return false;
+    if (overflowed || own.length < waiting.length) return 'behind';
     this.#waiting = undefined;
-    return true;
+    return 'live';
   }
 
   #next(payload: Buffer, pos: Position): void {
-    if (this.#follows(pos)) return this.#take(payload, { pos });
+    if (this.#follows(pos)) return this.#take(lazyEntry(payload, pos));
     if (!this.#options.contiguous && epochOf(pos) === epochOf(this.#last!.pos)) return; // a copy of what was heard
     this.#waiting = [{ payload, pos }];
-    // It tries again whenever the bus is up, and when positions are compared.
-    this.align().catch(() => undefined);
+    this.align().catch(() => undefined); // told as `stuck`
   }
 
   #follows(pos: Position): boolean {
@@ -237,12 +278,13 @@ export class Feed {
     return this.#options.contiguous ? step === 1 : step > 0;
   }
 
-  #take(payload: Buffer, { pos, id }: { pos: Position; id?: string }): void {
+  #take(entry: StoredEntry): void {
     const { ringSize, ringBytes } = this.#options;
-    const entry = lazyEntry(payload, pos, id);
+    const { payload, pos } = entry;
     this.#ring.push(entry);
     this.#ringBytes += payload.length;
     this.#last = entry;
+    this.#heardAt = performance.now();
     if (this.#ring.length > 2 * ringSize || this.#ringBytes > ringBytes) this.#shrink(ringSize, ringBytes);
     for (const resolve of this.#progress) resolve();
     this.#options.deliver(payload, pos);
@@ -262,7 +304,8 @@ export class Feed {
     this.#ringBytes = left;
   }
 
-  #restart(at: Mark | undefined): void {
+  #restart(at: Mark): void {
+    this.#restarts++;
     this.#ring = [];
     this.#ringBytes = 0;
     this.#base = at;
@@ -278,7 +321,10 @@ export class Feed {
 
   /** Gets to where somebody else has been. Returns whether it did. */
   async #catchUp(from: Mark): Promise<boolean> {
-    await this.compare(await this.#options.top());
+    const top = await this.#options.top();
+    // Nobody can have seen it: or it was put back, and all that came since is gone.
+    if (epochOf(top.pos) !== epochOf(from.pos) || offsetOf(top.pos) < offsetOf(from.pos)) return false;
+    await this.compare(top);
     await this.#advanced(offsetOf(from.pos));
     return this.#last !== undefined && offsetOf(this.#last.pos) >= offsetOf(from.pos);
   }
@@ -321,13 +367,13 @@ export class Feed {
 }
 
 /** The id is looked up when somebody asks for it: of most messages nobody does. */
-function lazyEntry(payload: Buffer, pos: Position, id: string | undefined): StoredEntry {
-  if (id !== undefined) return { payload, pos, id };
+export function lazyEntry(payload: Buffer, pos: Position, given?: string): StoredEntry {
+  let id: string | undefined;
   return {
     payload,
     pos,
     get id() {
-      return (id ??= idOf(payload, pos));
+      return (id ??= idOf(payload, pos, given));
     },
   };
 }

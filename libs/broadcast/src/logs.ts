@@ -4,11 +4,11 @@
  */
 import { deadline } from './deadline.js';
 import { BroadcastError, toError } from './errors.js';
-import { Feed, type FeedListener, type Missed, type StoredEntry, type StoredPage } from './feed.js';
-import { idOf, type Mark, type Position } from './position.js';
+import { Feed, lazyEntry, type FeedListener, type Missed, type StoredEntry, type StoredPage } from './feed.js';
+import { epochOf, idOf, offsetOf, type Mark, type Position } from './position.js';
 import { Profiles, type HistoryOptions, type ProfilesOptions } from './profiles.js';
 import type { Subscription } from './subscriptions.js';
-import type { AppendOptions, Channel, Features, LogEntry, ReadOptions, RoomLog } from './transport.js';
+import type { AppendOptions, Channel, Features, LogEntry, LogPage, ReadOptions, RoomLog } from './transport.js';
 
 export interface LogsOptions extends ProfilesOptions {
   /** How long a message without an answer is sent again under its id before its fate is uncertain, in ms. @default 10_000 */
@@ -54,14 +54,19 @@ export interface History {
 
 /** Pause before a log that could not be read is read again, in ms. */
 const RETRY = 500;
+/** Longest id, in bytes: brokers keep it apart from the message, where AMQP has place for as much. */
+const MAX_ID = 255;
 /** Rooms whose positions are compared at a time. */
 const BATCH = 1_000;
 const EMPTY = Buffer.alloc(0);
 
 interface Followed {
+  readonly room: string;
   readonly feed: Feed;
   readonly subscription: Subscription;
   listeners: readonly FeedListener[];
+  /** The place of what was said last from here: whoever has said it may read it, though it is yet to be heard. */
+  appended?: Position;
   ringBytes: number;
   lingering?: NodeJS.Timeout;
 }
@@ -122,7 +127,14 @@ export class Logs {
    * @throws BroadcastError through the promise, `BAD_REQUEST` for a live room too
    */
   async append(room: string, payload: Buffer, id: string): Promise<Position | undefined> {
-    return this.#bus.append(room, payload, { id, ...this.#mustKeep(room) });
+    const options = { id, ...this.#mustKeep(room) };
+    if (Buffer.byteLength(id) > MAX_ID) {
+      throw new BroadcastError('BAD_REQUEST', `the id is too long: a history knows ids of up to ${MAX_ID} bytes`);
+    }
+    const pos = await this.#bus.append(room, payload, options);
+    const followed = this.#followed.get(room);
+    if (followed && pos !== undefined) followed.appended = pos;
+    return pos;
   }
 
   /** Listens to a room's log from now on. `ready()` resolves when its place in the log is known. */
@@ -165,7 +177,9 @@ export class Logs {
   async replay<T>(room: string, since: Mark, then: (missed: Missed) => T): Promise<T> {
     const followed = this.#followed.get(room);
     if (!followed) throw new BroadcastError('BAD_REQUEST', `room ${room} is not followed`);
-    return followed.feed.replay(since, this.#options.replayLimit, then);
+    return followed.feed.replay(since, this.#options.replayLimit, ({ recovered, entries }) =>
+      then({ recovered, entries: visible(entries) }),
+    );
   }
 
   /**
@@ -175,8 +189,9 @@ export class Logs {
    */
   async read(room: string, { from, before, limit }: ReadOptions): Promise<History> {
     this.#mustKeep(room);
-    const feed = this.#followed.get(room)?.feed;
-    const atHand = from === undefined && before === undefined ? feed?.latest(limit + 1) : undefined;
+    const followed = this.#followed.get(room);
+    const isEnd = from === undefined && before === undefined;
+    const atHand = isEnd && followed && hasHeard(followed) ? followed.feed.latest(limit + 1) : undefined;
     if (atHand) return { entries: visible(atHand.slice(1)), complete: false };
     const { at, entries, more } = await this.#read(room, { from, before, limit });
     return { entries: visible(entries), complete: !more && (from === undefined || at !== undefined) };
@@ -187,7 +202,8 @@ export class Logs {
   /** The link is up, and every subscription is acknowledged. */
   up(): void {
     this.#isUp = true;
-    for (const { feed } of this.#followed.values()) if (!feed.isLive) this.#align(feed);
+    // The others have just been asked for, and are aligned when they are acknowledged.
+    for (const followed of this.#followed.values()) if (followed.subscription.live) this.#align(followed);
     if (this.retention > 0)
       this.#watch ??= setInterval(() => void this.#compare(), this.#options.watchInterval).unref();
   }
@@ -212,13 +228,14 @@ export class Logs {
   }
 
   #begin(room: string): Followed {
-    const { size } = this.#mustKeep(room);
+    const { size, ttl } = this.#mustKeep(room);
     const { ringBytes, bufferSize } = this.#options;
     const channel: Channel = `log:${room}`;
     const feed = new Feed({
       room,
       contiguous: this.#bus.features.log === 'room',
       ringSize: size,
+      ttl,
       ringBytes,
       bufferSize,
       read: (options) => this.#read(room, options),
@@ -228,16 +245,26 @@ export class Logs {
         this.#bus.counts.gaps++;
         this.#bus.gap(cause, room);
       },
+      stuck: () =>
+        void setTimeout(() => {
+          if (this.#isUp && this.#followed.get(room) === followed) this.#align(followed);
+        }, RETRY).unref(),
     });
     const subscription = this.#bus.subscribe(channel, (payload, _channel, pos) => feed.receive(payload, pos));
-    const followed: Followed = { feed, subscription, listeners: [], ringBytes: 0 };
+    const followed: Followed = { room, feed, subscription, listeners: [], ringBytes: 0 };
     this.#followed.set(room, followed);
-    // When it is not acknowledged now, it is when the bus is up.
-    subscription.ready().then(
-      () => this.#align(feed),
-      () => undefined,
-    );
+    this.#alignWhenLive(followed);
     return followed;
+  }
+
+  /** Many rooms that are asked for at once are acknowledged one after the other: it may take longer than one call. */
+  #alignWhenLive(followed: Followed): void {
+    followed.subscription.ready().then(
+      () => this.#align(followed),
+      (error: unknown) => {
+        if (!(error instanceof BroadcastError && error.code === 'CLOSED')) this.#alignWhenLive(followed);
+      },
+    );
   }
 
   #unfollow(room: string, followed: Followed, listener: FeedListener): void {
@@ -253,13 +280,8 @@ export class Logs {
     }, this.#bus.linger).unref();
   }
 
-  #align(feed: Feed): void {
-    if (feed.isLive) return;
-    feed.align().catch(() => {
-      setTimeout(() => {
-        if (this.#isUp) this.#align(feed);
-      }, RETRY).unref();
-    });
+  #align({ feed }: Followed): void {
+    if (!feed.isLive) feed.align().catch(() => undefined); // told as `stuck`
   }
 
   #deliver(followed: Followed, payload: Buffer, pos: Position | undefined): void {
@@ -273,6 +295,7 @@ export class Logs {
         }
       }
     }
+    if (this.#followed.get(followed.room) !== followed) return;
     const { ringBytes } = followed.feed;
     this.#ringsBytes += ringBytes - followed.ringBytes;
     followed.ringBytes = ringBytes;
@@ -283,6 +306,7 @@ export class Logs {
   #trim(): void {
     for (const followed of this.#followed.values()) {
       if (this.#ringsBytes <= this.#options.ringsBytes * 0.8) return;
+      if (followed.ringBytes === 0) continue;
       this.#ringsBytes -= followed.ringBytes;
       followed.ringBytes = 0;
       followed.feed.trim();
@@ -318,18 +342,26 @@ export class Logs {
     const page = await this.#call(this.#bus.log().read(room, options), `reading the log of room ${room}`);
     const entries = page.entries.map((entry) => this.#opened(room, entry));
     if (options.from !== undefined) this.#bus.counts.caughtUp += entries.length;
-    const { at } = page;
-    return { ...page, entries, at: at?.payload ? this.#opened(room, { ...at, payload: at.payload }) : at };
+    return { ...page, entries, at: page.at && this.#marked(room, page.at) };
   }
 
   /** One that is not to be trusted keeps its place, and is not shown. */
   #opened(room: string, { pos, id, payload }: LogEntry): StoredEntry {
     try {
-      const opened = this.#bus.open(`room:${room}`, payload);
-      return { pos, id: id ?? idOf(opened, pos), payload: opened };
+      return lazyEntry(this.#bus.open(`room:${room}`, payload), pos, id);
     } catch (thrown) {
       this.#bus.misread(`room:${room}`, thrown);
       return { pos, id: id ?? '', payload: EMPTY };
+    }
+  }
+
+  /** What is at a place may be none of the room's messages: it is not told as one that cannot be trusted. */
+  #marked(room: string, { pos, id, payload }: NonNullable<LogPage['at']>): Mark {
+    if (!payload) return { pos, id };
+    try {
+      return { pos, id: idOf(this.#bus.open(`room:${room}`, payload), pos, id) };
+    } catch {
+      return { pos, id: id ?? '' };
     }
   }
 
@@ -358,6 +390,12 @@ export class Logs {
     if (history) return history;
     throw new BroadcastError('BAD_REQUEST', `room ${room} has no history: its profile keeps none`);
   }
+}
+
+/** Whether all that was said from here has come back. */
+function hasHeard({ feed: { last }, appended }: Followed): boolean {
+  if (appended === undefined) return true;
+  return last !== undefined && epochOf(last.pos) === epochOf(appended) && offsetOf(last.pos) >= offsetOf(appended);
 }
 
 function visible(entries: readonly StoredEntry[]): readonly StoredEntry[] {

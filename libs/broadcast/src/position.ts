@@ -39,13 +39,19 @@ export function isSameMark(one: Mark, other: Mark): boolean {
   return one.pos === other.pos && one.id === other.id;
 }
 
-/** The id that a stored message goes by: its own, or one that every instance derives alike. */
-export function idOf(payload: Buffer, pos: Position): string {
+/**
+ * The id that a stored message goes by: its own, or one that every instance derives alike, whether it has heard the
+ * message or reads it.
+ *
+ * @param given the id that the broker has, for what is no message: whoever hears a message is not told of it
+ */
+export function idOf(payload: Buffer, pos: Position, given?: string): string {
   try {
     const message = decode(payload);
     if (message !== NEWER && message.header.id !== undefined) return message.header.id;
   } catch {
     // It is told as unreadable where it is delivered; it has its place all the same.
+    if (given !== undefined) return given;
   }
   // With the content in it: an offset may be used again, by another log.
   return `${offsetOf(pos)}-${createHash('sha1').update(payload).digest('hex').slice(0, 12)}`;

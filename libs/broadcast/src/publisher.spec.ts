@@ -1,6 +1,6 @@
 import { BroadcastError } from './errors.js';
 import { Publisher, type PublisherOptions } from './publisher.js';
-import { ScriptedLink } from './testing/scripted.js';
+import { ScriptedLink, type ScriptedCall } from './testing/scripted.js';
 
 const failed = jest.fn();
 
@@ -221,6 +221,182 @@ describe('a broker that takes no messages', () => {
     out.attach(next);
     say(out, 'x');
     expect(next.published).toEqual(['x']);
+  });
+});
+
+describe('appending to a log', () => {
+  const options = { id: 'm', size: 1, ttl: 1_000 };
+
+  function append(out: Publisher, text: string) {
+    const said: { now: string; pos?: string } = { now: 'waiting' };
+    out.append('a', Buffer.from(text), options).then(
+      (pos) => Object.assign(said, { now: 'stored', pos }),
+      (error: BroadcastError) => (said.now = error.code ?? error.message),
+    );
+    return said;
+  }
+
+  function link(...silent: ScriptedCall['method'][]): ScriptedLink {
+    const made = new ScriptedLink();
+    for (const method of silent) made.silent.add(method);
+    return made;
+  }
+
+  const appended = (on: ScriptedLink) => on.of('append').map(({ payload }) => payload);
+
+  it('is sent again on the next link, in order, and before what was said later', async () => {
+    const out = publisher({ outboxSize: 9 });
+    out.attach(link('append'));
+    const said = ['1', '2', '3'].map((text) => append(out, text));
+    out.detach();
+    said.push(append(out, '4'));
+    await pass(0);
+    expect(said.map(({ now }) => now)).toEqual(['waiting', 'waiting', 'waiting', 'waiting']);
+    const next = link();
+    out.attach(next);
+    said.push(append(out, '5'));
+    await pass(0);
+    expect(appended(next)).toEqual(['1', '2', '3', '4', '5']);
+    expect(said.every(({ now }) => now === 'stored')).toBe(true);
+  });
+
+  it('keeps the order where the dying link refuses some before it is gone, and others not', async () => {
+    const out = publisher({ outboxSize: 9 });
+    const dying = link('append');
+    out.attach(dying);
+    for (const text of ['1', '2', '3', '4']) append(out, text);
+    for (const index of [1, 2]) dying.of('append')[index]!.refuse(new Error('socket closed'));
+    await pass(0);
+    out.detach();
+    const next = link();
+    out.attach(next);
+    await pass(0);
+    expect(appended(next)).toEqual(['1', '2', '3', '4']);
+  });
+
+  it('is sent again on the same link when the broker has refused it for now', async () => {
+    const out = publisher();
+    const busy = link('append');
+    out.attach(busy);
+    const said = append(out, '1');
+    busy.of('append')[0]!.refuse(new Error('BUSY'));
+    await pass(150);
+    expect(appended(busy)).toEqual(['1', '1']);
+    busy.of('append')[1]!.answer();
+    await pass(0);
+    expect(said.now).toBe('stored');
+  });
+
+  it.each(['before', 'after'])('is not refused by what the old link says late, %s there is a new one', async (when) => {
+    const out = publisher();
+    const [old, next] = [link('append'), link('append')];
+    out.attach(old);
+    const said = append(out, '1');
+    out.detach();
+    const late = () => old.of('append')[0]!.refuse(new BroadcastError('BAD_REQUEST', 'late'));
+    if (when === 'before') late();
+    await pass(0);
+    out.attach(next);
+    if (when === 'after') late();
+    await pass(0);
+    expect(said.now).toBe('waiting');
+    expect(appended(next)).toEqual(['1']);
+    next.of('append')[0]!.answer();
+    await pass(0);
+    expect(said.now).toBe('stored');
+  });
+
+  it('is stored when the first attempt is answered after all', async () => {
+    const out = publisher();
+    const old = link('append');
+    out.attach(old);
+    const said = append(out, '1');
+    old.of('append')[0]!.answer();
+    out.detach();
+    await pass(0);
+    const next = link();
+    out.attach(next);
+    await pass(0);
+    expect([said.now, appended(next)]).toEqual(['stored', []]);
+  });
+
+  it('is UNCERTAIN when it was sent, and nothing has answered in time; UNAVAILABLE when it never was', async () => {
+    const out = publisher({ appendTimeout: 3_000 });
+    out.attach(link('append'));
+    const sent = append(out, '1');
+    out.detach();
+    const unsent = append(out, '2');
+    await pass(2_200);
+    expect([sent.now, unsent.now]).toEqual(['waiting', 'UNAVAILABLE']);
+    await pass(1_000);
+    expect(sent.now).toBe('UNCERTAIN');
+    const next = link();
+    out.attach(next);
+    expect(appended(next)).toEqual([]);
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('that is not answered ends the link, waits for the next, and is not asked to wait for longer than its deadline', async () => {
+    const out = publisher({ appendTimeout: 7_000 });
+    out.attach(link('append'));
+    const said = append(out, '1');
+    await pass(5_100);
+    expect([said.now, failed.mock.calls.length > 0]).toEqual(['waiting', true]);
+    out.detach();
+    out.attach(link('append'));
+    await pass(5_200);
+    expect(said.now).toBe('UNCERTAIN');
+  });
+
+  it('is not sent again when it is a bad request', async () => {
+    const out = publisher();
+    const next = link('append');
+    out.attach(next);
+    const said = append(out, '1');
+    next.of('append')[0]!.refuse(new BroadcastError('BAD_REQUEST', 'no history'));
+    await pass(500);
+    expect([said.now, appended(next)]).toEqual(['BAD_REQUEST', ['1']]);
+  });
+
+  it('waits while the broker takes no messages, and is UNCERTAIN when it was under way', async () => {
+    const out = publisher();
+    const blocked = link('append');
+    out.attach(blocked);
+    const under = append(out, '1');
+    out.block(true);
+    const waiting = append(out, '2');
+    await pass(1_000);
+    expect(appended(blocked)).toEqual(['1']);
+    await pass(4_200);
+    expect([under.now, waiting.now, failed.mock.calls.length]).toEqual(['UNCERTAIN', 'UNAVAILABLE', 0]);
+  });
+
+  it('counts its bytes until it is settled, however often it is sent', async () => {
+    const out = publisher({ maxBytes: 10, appendTimeout: 1_000 });
+    out.attach(link('append'));
+    append(out, '12345678');
+    out.detach();
+    out.attach(link('append'));
+    const refused = append(out, '901');
+    await pass(0);
+    expect(refused.now).toBe('OVERLOADED');
+    out.detach();
+    await pass(1_200);
+    const after = append(out, '0123456789');
+    await pass(0);
+    expect(after.now).toBe('waiting');
+  });
+
+  it('is not sent again once the bus is closing', async () => {
+    const out = publisher();
+    const refusing = link('append');
+    out.attach(refusing);
+    const said = append(out, '1');
+    const finished = jest.fn();
+    void out.finish().then(finished);
+    refusing.of('append')[0]!.refuse(new Error('socket closed'));
+    await pass(10);
+    expect([said.now, finished.mock.calls.length]).toEqual(['UNCERTAIN', 1]);
   });
 });
 

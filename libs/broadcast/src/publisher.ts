@@ -22,6 +22,8 @@ export interface PublisherOptions {
 }
 
 interface Pending {
+  /** The order in which they were said. */
+  readonly turn: number;
   readonly bytes: number;
   send(link: Link): Promise<Position | undefined | void>;
   /** When its present wait began: in the outbox, then under way. */
@@ -43,6 +45,7 @@ export class Publisher {
   #outbox = new Set<Pending>();
   readonly #underWay = new Set<Pending>();
   #bytes = 0;
+  #turns = 0;
   #link?: Link;
   #blocked = false;
   #closed = false;
@@ -83,7 +86,7 @@ export class Publisher {
       else this.#settle(pending, error);
     }
     this.#underWay.clear();
-    this.#outbox = new Set([...again, ...this.#outbox]);
+    this.#queue(...again);
   }
 
   /** The broker asks to stop or to go on. */
@@ -112,7 +115,8 @@ export class Publisher {
     const refusal = this.#refusal(bytes);
     if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      const pending: Pending = { bytes, send, since: performance.now(), until, attempts: 0, resolve, reject };
+      const [turn, since] = [++this.#turns, performance.now()];
+      const pending: Pending = { turn, bytes, send, since, until, attempts: 0, resolve, reject };
       this.#bytes += bytes;
       if (this.#link && !this.#blocked) this.#send(this.#link, pending);
       else this.#outbox.add(pending);
@@ -154,9 +158,15 @@ export class Publisher {
         if (refused.code === 'BAD_REQUEST' || !this.#mayGoAgain(pending)) return this.#settle(pending, refused);
         this.#underWay.delete(pending);
         pending.since = performance.now();
-        this.#outbox.add(pending);
+        this.#queue(pending);
       },
     );
+  }
+
+  /** Puts back what is to be sent again: some may have been refused by the link before others were. */
+  #queue(...again: Pending[]): void {
+    if (again.length > 0)
+      this.#outbox = new Set([...again, ...this.#outbox].sort((one, other) => one.turn - other.turn));
   }
 
   /** What was never sent waits for the outbox's age, what may have arrived for as long as it is sent again. */

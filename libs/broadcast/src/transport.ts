@@ -19,7 +19,8 @@ import type { Mark, Position } from './position.js';
 /**
  * Where a message goes. Each transport maps it to its broker's names:
  *
- * - `room:<room>`: a room without history. Any string is a room; the transport escapes what its broker forbids.
+ * - `room:<room>`: a room without history. Any string is a room; the transport escapes what its broker forbids. What
+ *   others append to its log arrives too: they have been told of a history before this instance is.
  * - `log:<room>`: a room with history, to be heard. What is appended to its log arrives with its position, and what is
  *   published to `room:<room>` arrives too: with a position where the transport stores it all the same, else without.
  * - `all`: control messages to every instance.
@@ -114,6 +115,7 @@ export interface RoomLog {
 }
 
 export interface AppendOptions {
+  /** That of the message in the payload: whoever hears it is told of no other. */
   readonly id: string;
   /** Messages that the room keeps. */
   readonly size: number;

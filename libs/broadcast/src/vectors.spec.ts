@@ -4,10 +4,12 @@
 import { readFileSync } from 'node:fs';
 import { frameBody } from './binary.js';
 import { decode, encode, NEWER, type Header } from './envelope.js';
+import { idOf } from './position.js';
 import { Signature } from './signature.js';
 import { buildFrame } from './socketio/frame.js';
 import type { Channel } from './transport.js';
 import { routingKey } from './transports/rabbitmq.names.js';
+import { splitPosition } from './transports/redis.log.js';
 import { redisChannel } from './transports/redis.js';
 
 interface Bytes {
@@ -35,6 +37,12 @@ interface Signed extends Bytes {
   channel: Channel;
   at: number;
   signed: string;
+}
+interface Positioned extends Bytes {
+  name: string;
+  pos: string;
+  id: string;
+  arrives: Bytes;
 }
 interface Room {
   room: string;
@@ -92,6 +100,15 @@ describe('the test vectors', () => {
     const signature = new Signature({ secret, requireSigned: true });
     expect(signature.seal(channel, bytesOf(bytes)).toString('hex')).toBe(signed);
     expect(signature.open(channel, Buffer.from(signed, 'hex'))).toEqual(bytesOf(bytes));
+  });
+
+  it.each(vectors<Positioned>('positions'))('are places in logs: $name', ({ pos, id, arrives, ...bytes }) => {
+    const split = splitPosition(bytesOf(arrives));
+    expect(split.pos).toBe(pos);
+    expect(split.payload).toEqual(bytesOf(bytes));
+    expect(idOf(split.payload, pos)).toBe(id);
+    // Whoever does not look for positions reads the same message, if it is text.
+    if (arrives.text) expect(decode(bytesOf(arrives))).toMatchObject({ header: { v: 1 } });
   });
 
   it.each(vectors<Room>('rooms'))('are the names of rooms: $room', ({ room, redis, rabbitmq }) => {

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Channel, Features, Transport } from '../transport.js';
 import { collect, until, type Heard } from './conditions.js';
+import { logs } from './logs.suite.js';
 import { outages } from './outages.suite.js';
 import { secrets } from './secrets.suite.js';
 import { codeOf, codeOfRejection, listen, say, Stage, type ConformanceSetup } from './stage.js';
@@ -285,6 +286,7 @@ export function conformance(name: string, features: Features, set: ConformanceSe
     });
 
     secrets(stage, features);
+    logs(stage, features, HOSTILE_ROOMS);
 
     if (features.network) outages(stage);
     else {

@@ -34,8 +34,10 @@ export interface ConformanceSetup {
   transport(prefix: string): Transport;
   /** One whose way to the broker leads through a gate. Needed where `features.network`. */
   gated?(prefix: string): Promise<{ transport: Transport; gate: ConformanceGate }>;
-  /** One to a broker of its own. Needed where `features.network`. */
+  /** One to a broker of its own, whose histories survive its death. Needed where `features.network`. */
   mortal?(prefix: string): Promise<{ transport: Transport; broker: ConformanceBroker }>;
+  /** Deletes every history under a prefix, as an operator might. Needed where `features.network`. */
+  forget?(prefix: string): Promise<void>;
   /** What is left at the broker under a prefix, when everything has been closed. */
   leftovers?(prefix: string): Promise<string[]>;
   /** Messages that were given up and kept. Needed where `features.redelivers`. */
@@ -70,6 +72,7 @@ export class Stage {
     });
     afterEach(async () => {
       await Promise.all(this.#open.splice(0).map((bus) => bus.close()));
+      await set.forget?.(this.#prefix);
       expect(rejections.splice(0)).toEqual([]);
       const left = async () => (await set.leftovers?.(this.#prefix)) ?? [];
       await until('nothing is left at the broker', async () => (await left()).length === 0);

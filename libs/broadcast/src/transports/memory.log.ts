@@ -7,11 +7,14 @@ import type { AppendOptions, LogEntry, LogPage, ReadOptions } from '../transport
 interface RoomHistory {
   readonly epoch: string;
   top: Mark;
+  /** The last `size` of them, and some that are trimmed later. */
   entries: LogEntry[];
+  size: number;
   /** The positions of ids that were appended lately, oldest first. */
   readonly ids: Map<string, { pos: Position; at: number }>;
-  /** When it may be forgotten, in ms since the process began. */
+  /** When its messages are, and when the rest of it may be forgotten, in ms since the process began. */
   expires: number;
+  forgotten: number;
 }
 
 /** How long the id of the last message is known after the history is gone, in ms: resuming at the end stays possible. */
@@ -43,22 +46,24 @@ export class MemoryLog {
     history.top = { pos, id };
     history.ids.set(id, { pos, at: now });
     history.entries.push({ pos, id, payload });
+    history.size = size;
     if (history.entries.length > size + SLACK) history.entries = history.entries.slice(-size);
     history.expires = now + ttl;
-    this.#rooms.delete(room);
-    this.#rooms.set(room, history);
+    this.#keep(room, history, history.expires);
     return { pos, isNew: true };
   }
 
   read(room: string, { from, before, limit }: ReadOptions): LogPage {
-    const { epoch, entries, top } = this.#of(room, performance.now());
+    const { epoch, entries: all, size, top } = this.#of(room, performance.now());
+    const entries = all.length > size ? all.slice(-size) : all;
     const place = from ?? before;
     if (place !== undefined && epochOf(place) !== epoch) return { entries: [], more: false };
     const first = offsetOf(top.pos) - entries.length + 1;
     if (from !== undefined) {
       const index = offsetOf(from) - first;
       const start = Math.max(0, index + 1);
-      const at = from === top.pos ? top : offsetOf(from) === 0 ? { pos: from } : markOf(entries[index]);
+      const isStart = offsetOf(from) === 0 && first === 1 && entries.length > 0;
+      const at = from === top.pos ? top : isStart ? { pos: from } : markOf(entries[index]);
       return { at, entries: entries.slice(start, start + limit), more: start + limit < entries.length };
     }
     const end = before === undefined ? entries.length : Math.max(0, offsetOf(before) - first);
@@ -67,7 +72,11 @@ export class MemoryLog {
   }
 
   top(room: string): Mark {
-    return this.#of(room, performance.now()).top;
+    const now = performance.now();
+    const history = this.#of(room, now);
+    // Of a room that somebody looks at nothing is forgotten but its messages.
+    this.#keep(room, history, now);
+    return history.top;
   }
 
   #of(room: string, now: number): RoomHistory {
@@ -77,14 +86,21 @@ export class MemoryLog {
       return known;
     }
     const epoch = newEpoch();
-    const made = { epoch, top: { pos: positionOf(epoch, 0) }, entries: [], ids: new Map(), expires: now };
+    const top = { pos: positionOf(epoch, 0) };
+    const made = { epoch, top, entries: [], size: 0, ids: new Map(), expires: now, forgotten: now + AFTERLIFE };
     this.#rooms.set(room, made);
     return made;
   }
 
+  #keep(room: string, history: RoomHistory, until: number): void {
+    history.forgotten = Math.max(history.forgotten, until + AFTERLIFE);
+    this.#rooms.delete(room);
+    this.#rooms.set(room, history);
+  }
+
   #sweep(now: number): void {
-    for (const [room, { expires }] of this.#rooms) {
-      if (now < expires + AFTERLIFE) return;
+    for (const [room, { forgotten }] of this.#rooms) {
+      if (now < forgotten) return;
       this.#rooms.delete(room);
     }
   }

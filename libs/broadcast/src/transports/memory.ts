@@ -45,7 +45,7 @@ class MemoryLink implements Link {
       append: (room, payload, options) =>
         later(() => {
           const { pos, isNew } = histories.append(room, payload, options, idWindow);
-          if (isNew) this.#send(`log:${room}`, payload, pos);
+          if (isNew) for (const channel of [`log:${room}`, `room:${room}`] as const) this.#send(channel, payload, pos);
           return pos;
         }),
       read: (room, options) => later(() => histories.read(room, options)),

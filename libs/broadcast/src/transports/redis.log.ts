@@ -8,7 +8,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { epochOf, newEpoch, offsetOf, positionOf, type Mark, type Position } from '../position.js';
+import { epochOf, newEpoch, offsetOf, POSITION, positionOf, type Mark, type Position } from '../position.js';
 import type { AppendOptions, LogEntry, LogPage, ReadOptions, RoomLog } from '../transport.js';
 
 /** How much longer than the messages the epoch and the top are kept, in ms: resuming on a quiet room stays possible. */
@@ -48,9 +48,9 @@ class Script {
 
 /** KEYS: stream, meta, id. ARGV: channel, message, id, size, ttl, lifetime of meta, id window, an epoch to begin. */
 const APPEND = new Script(`
-local known = redis.call('GET', KEYS[3])
-if known then return known end
 local epoch = redis.call('HGET', KEYS[2], 'e')
+local known = redis.call('GET', KEYS[3])
+if known and epoch and string.sub(known, 1, #epoch + 1) == epoch .. '.' then return known end
 if not epoch then
   epoch = ARGV[8]
   redis.call('HSET', KEYS[2], 'e', epoch)
@@ -83,7 +83,7 @@ local last = '+'
 if ARGV[2] ~= '-1' then last = '(' .. ARGV[2] .. '-0' end
 return { meta[1], meta[2] or '0', meta[3] or '', redis.call('XREVRANGE', KEYS[1], last, '-', 'COUNT', ARGV[3] + 1) }`);
 
-/** KEYS: meta. ARGV: an epoch to begin, lifetime. */
+/** KEYS: meta. ARGV: an epoch to begin, lifetime: of a room that somebody looks at, it does not end. */
 const TOP = new Script(`
 local meta = redis.call('HMGET', KEYS[1], 'e', 's', 'i')
 if not meta[1] then
@@ -91,6 +91,7 @@ if not meta[1] then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
   return { ARGV[1], '0', '' }
 end
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) / 2 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return { meta[1], meta[2] or '0', meta[3] or '' }`);
 
 /** Loaded before the first message: one that had to be sent again with its script would come after the next. */
@@ -135,7 +136,8 @@ export class RedisLog implements RoomLog {
     if (from === undefined) return { entries: entries.slice(0, limit).reverse(), more: entries.length > limit };
     // The one at the position itself has been asked for too.
     const found = entries[0]?.pos === from ? entries.shift() : undefined;
-    const at = found ?? (from === top.pos ? top : offset === 0 ? { pos: from } : undefined);
+    const isStart = offset === 0 && entries[0] !== undefined && offsetOf(entries[0].pos) === 1;
+    const at = found ?? (from === top.pos ? top : isStart ? { pos: from } : undefined);
     return {
       at: at && { pos: at.pos, ...(at.id !== undefined && { id: at.id }) },
       entries: entries.slice(0, limit),
@@ -155,16 +157,18 @@ export class RedisLog implements RoomLog {
 export function splitPosition(payload: Buffer): { payload: Buffer; pos?: Position } {
   if (payload[0] === POSITIONED && payload.length > 2) {
     const start = 2 + payload[1]!;
-    return { pos: payload.toString('latin1', 2, start), payload: payload.subarray(start) };
+    const pos = payload.toString('latin1', 2, start);
+    return POSITION.test(pos) && pos.length === payload[1] ? { pos, payload: payload.subarray(start) } : { payload };
   }
-  if (payload[0] !== BRACE || payload.compare(POS_FIELD, 0, POS_FIELD.length, 0, POS_FIELD.length) !== 0) {
-    return { payload };
-  }
+  if (payload[0] !== BRACE || !payload.subarray(0, POS_FIELD.length).equals(POS_FIELD)) return { payload };
   const end = payload.indexOf(QUOTE, POS_FIELD.length);
   if (end < 0 || payload[end + 1] !== 0x2c) return { payload };
+  const pos = payload.toString('latin1', POS_FIELD.length, end);
+  // Somebody else's field of the same name, the place of a piece on a board, stays where it is.
+  if (!POSITION.test(pos)) return { payload };
   // The comma after the position becomes the brace of the message: nothing is copied.
   payload[end + 1] = BRACE;
-  return { pos: payload.toString('latin1', POS_FIELD.length, end), payload: payload.subarray(end + 1) };
+  return { pos, payload: payload.subarray(end + 1) };
 }
 
 function markOf(epoch: Buffer, top: Buffer, id: Buffer): Mark {
