@@ -60,6 +60,8 @@ export class Feed {
   /** What has arrived live while missed messages are being read. */
   #waiting: { payload: Buffer; pos: Position }[] | undefined = [];
   #overflowed = false;
+  /** The link has gone since it began to read what was missed. */
+  #interrupted = false;
   #aligning?: Promise<void>;
   readonly #progress = new Set<() => void>();
 
@@ -87,7 +89,9 @@ export class Feed {
 
   /** The link is gone: what arrives from now on may not follow. */
   interrupt(): void {
-    if (this.#options.contiguous) this.#waiting ??= [];
+    if (!this.#options.contiguous) return;
+    this.#waiting ??= [];
+    this.#interrupted = true;
   }
 
   /**
@@ -177,10 +181,15 @@ export class Feed {
   }
 
   async #align(): Promise<void> {
+    this.#interrupted = false;
     for (;;) {
       if (!this.#last) this.#restart(await this.#options.top());
       else if (this.#options.contiguous) await this.#fill();
-      if (this.#drain()) return;
+      // What was said between this link and the next is heard by neither.
+      if (this.#interrupted) throw new BroadcastError('UNAVAILABLE', 'the link was lost while the log was read');
+      // Nothing is read in a shared log: it begins at a place that all that follows has been held back from.
+      if (this.#overflowed && !this.#options.contiguous) this.#forgetPlace();
+      else if (this.#drain()) return;
     }
   }
 
@@ -267,6 +276,12 @@ export class Feed {
     this.#ringBytes = 0;
     this.#base = at;
     this.#last = at;
+  }
+
+  #forgetPlace(): void {
+    this.#overflowed = false;
+    this.#waiting = [];
+    this.#restart(undefined);
   }
 
   /** In a shared log: nothing of this room stands between its last message and there. */
