@@ -62,6 +62,8 @@ export interface LinkOptions {
   /** Whether there are rooms with history. */
   keeps: boolean;
   previous?: Link;
+  /** Aborted when what arrives is not heard any more. */
+  signal: AbortSignal;
 }
 
 /** Without a room that has a history there is no stream. */
@@ -92,7 +94,7 @@ export class RabbitmqLink implements Link {
     names: BrokerNames,
     events: LinkEvents,
     life: Life,
-    { maxBindings, adaptive, prefetch, idWindow, keeps, previous }: LinkOptions,
+    { maxBindings, adaptive, prefetch, idWindow, keeps, previous, signal }: LinkOptions,
   ) {
     if (keeps) {
       const memory: LogMemory | undefined = previous instanceof RabbitmqLink ? previous.#stream?.memory : undefined;
@@ -101,6 +103,7 @@ export class RabbitmqLink implements Link {
           this.#publish(names.rooms, key, payload, { mandatory: true, messageId: id, persistent: true }),
         channel: async () => life.watch(await parts.consuming.createChannel()),
         failed: (cause: Error) => life.end(cause),
+        signal,
         prefetch,
         idWindow,
       };

@@ -31,10 +31,12 @@ interface Waiting extends ScanRequest {
 
 /** Messages on their way to a scan: 43,900 a second were read so, with acknowledgements in batches (RabbitMQ 3.10). */
 const PREFETCH = 1_000;
-/** The longest scan, in ms: its end may have been deleted. */
-const TIMEOUT = 60_000;
+/** The longest scan, in ms: its end may have been deleted, or the broker have ended. */
+const TIMEOUT = 20_000;
 /** Offsets that are looked through for the last messages of a room, at first. Then four times as many, and so on. */
 const STEP = 20_000;
+/** More than these are not looked through: what is behind them is told to be missing. */
+const FARTHEST = 100_000;
 
 export class StreamScans {
   readonly #channel: () => Promise<AmqpChannel>;
@@ -63,20 +65,23 @@ export class StreamScans {
     });
   }
 
-  /** The last messages up to an offset, oldest first. */
+  /** The last messages up to an offset, oldest first, and whether there may be more than were looked for. */
   async scanBack({
     key,
     end,
     limit,
     keep,
-  }: Omit<ScanRequest, 'start'> & { keep: (message: ConsumeMessage) => boolean }): Promise<ConsumeMessage[]> {
-    if (end < 0) return [];
+  }: Omit<ScanRequest, 'start'> & {
+    keep: (messages: readonly ConsumeMessage[]) => ConsumeMessage[];
+  }): Promise<{ messages: ConsumeMessage[]; more: boolean }> {
+    if (end < 0) return { messages: [], more: false };
     for (let step = STEP; ; step *= 4) {
       const start = Math.max(0, end - step);
       const { first, messages } = await this.scan({ key, start, end, limit: Infinity });
-      const kept = messages.filter(keep);
+      const kept = keep(messages);
       const isAll = start === 0 || !first || offset(first) > start;
-      if (isAll || kept.length >= limit) return kept.slice(-limit);
+      const isEnough = kept.length >= limit || step * 4 > FARTHEST;
+      if (isAll || isEnough) return { messages: kept.slice(-limit), more: !isAll };
     }
   }
 
@@ -86,7 +91,7 @@ export class StreamScans {
       const together = this.#waiting;
       this.#waiting = [];
       try {
-        await deadline(this.#through(together), TIMEOUT, 'reading the log');
+        await this.#through(together);
         for (const each of together) each.done();
       } catch (error) {
         for (const each of together) each.fail(error);
@@ -106,7 +111,7 @@ export class StreamScans {
     const deliveries = new Deliveries(channel, this.#failed);
     let open = together.length;
     let pending = together.filter((each) => !each.first);
-    await new Promise<void>((resolve, reject) => {
+    const scanning = new Promise<void>((resolve, reject) => {
       const receive = (message: ConsumeMessage) => {
         const at = offset(message);
         if (pending.length > 0) {
@@ -135,6 +140,12 @@ export class StreamScans {
         .catch(reject);
       channel.on('close', () => reject(new BroadcastError('UNAVAILABLE', 'the link was lost')));
     });
-    await channel.close();
+    try {
+      await deadline(scanning, TIMEOUT, 'reading the log');
+    } finally {
+      deliveries.end();
+      // The consumer goes with it, or it would read on for nobody.
+      await channel.close().catch(() => undefined);
+    }
   }
 }
