@@ -182,14 +182,15 @@ async function lastWords(members, saying) {
 /** What the history of a room says has to be what its clients heard. */
 async function differentHistories(members, markers) {
   const different = [];
-  for (const { room } of markers) {
+  const look = async ({ room }) => {
     const answer = await members.find((each) => each.rooms.includes(room))?.history(room);
     const places = answer?.messages?.map(({ id, pos }) => [id, pos]) ?? [];
-    if (!answer?.ok)
-      different.push(`${room} could not be read: ${answer?.error.message ?? 'nobody is in it, or no answer came'}`);
+    if (!answer?.ok) different.push(`${room} could not be read: ${answer?.error.message ?? 'no answer came'}`);
     else if (new Set(places.map(([id]) => id)).size < places.length) different.push(`${room} has a message twice`);
     for (const [id, pos] of places) ledger.place(room, id, pos, { client: 'the history', room });
-  }
+  };
+  // Some at a time: over RabbitMQ those that are read together are read at once.
+  for (let i = 0; i < markers.length; i += 20) await Promise.all(markers.slice(i, i + 20).map(look));
   return different;
 }
 

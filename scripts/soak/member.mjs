@@ -64,7 +64,12 @@ export class Member {
       if (socket === this.#socket) this.#accounts.get(meta.room)?.take(meta, 'live');
     });
     socket.on('room:gap', ({ room, reason }) => this.#accounts.get(room)?.told(`room:gap: ${reason}`));
-    for (const end of ['disconnect', 'connect_error']) socket.on(end, () => this.#comeBack(socket));
+    for (const end of ['disconnect', 'connect_error']) {
+      socket.on(end, (why) => {
+        ledger.note({ client: this.name }, `${end}: ${why.message ?? why}`);
+        this.#comeBack(socket);
+      });
+    }
     clearTimeout(this.#leaving);
     if (this.#restless) this.#leaving = setTimeout(() => this.#comeBack(socket), this.#random.between(5_000, 30_000));
   }
