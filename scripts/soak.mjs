@@ -91,6 +91,7 @@ async function soak() {
   faultUnderWay = 'none any more';
   for (const member of members) member.settle();
   speaking.stop();
+  ledger.note({}, 'faults are over');
   const late = await lastWords(members, saying);
   clearInterval(progress);
   const unread = await differentHistories(members, late.markers);

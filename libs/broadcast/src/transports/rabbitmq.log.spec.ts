@@ -37,8 +37,7 @@ class Stream {
       ) => {
         const offset = args['x-stream-offset'];
         this.attached.push(offset);
-        const tagged = (each: ConsumeMessage) =>
-          hear({ ...each, fields: { ...each.fields, consumerTag } });
+        const tagged = (each: ConsumeMessage) => hear({ ...each, fields: { ...each.fields, consumerTag } });
         if (hears(offset, tagged)) this.#live.set(consumerTag, tagged);
         return Promise.resolve({ consumerTag });
       },
