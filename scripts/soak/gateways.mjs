@@ -46,9 +46,11 @@ export class GatewayProcess {
     const log = openSync(join(logs, `${name}.log`), 'a');
     const { PATH, HOME } = process.env;
     const env = { PATH, HOME, NO_COLOR: '1', ...environment, PORT: String(port), HOST: '127.0.0.1', INSTANCE_ID: name };
+    // Detached, so that Ctrl-C ends the faults, and not the gateways before the books are closed.
     const child = spawn(process.execPath, ['--unhandled-rejections=strict', MAIN], {
       env,
       stdio: ['ignore', log, log],
+      detached: true,
     });
     closeSync(log);
     this.#child = child;
