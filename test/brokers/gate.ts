@@ -20,29 +20,33 @@ export interface Gate {
   refuse(): void;
   /** Connections stay open and new ones are accepted, but nothing arrives anywhere: bytes and ends are dropped. */
   blackhole(): void;
+  /** What clients say arrives, and nothing comes back: the broker's bytes and ends are dropped. */
+  deafen(): void;
   /** Each chunk arrives `ms` later, in each direction; the order is kept. */
   slow(ms: number): void;
   /** Resets all connections and stops listening. */
   close(): Promise<void>;
 }
 
-/** One client and its way to the broker. `holed`: it has lost bytes and must never pass anything again. */
+/** One client and its way to the broker. `holed`, `deaf`: it has lost bytes, which must never be followed by others. */
 interface Pair {
   readonly client: Socket;
   readonly broker?: Socket;
   holed: boolean;
+  /** What the broker says does not arrive. */
+  deaf: boolean;
 }
 
 export async function openGate(targetPort: number): Promise<Gate> {
   const pairs = new Set<Pair>();
-  let mode: 'pass' | 'refuse' | 'blackhole' = 'pass';
+  let mode: 'pass' | 'refuse' | 'blackhole' | 'deafen' = 'pass';
   let delay = 0;
 
   const server = createServer({ noDelay: true }, (client) => {
     if (mode === 'refuse') return void client.on('error', ignore).resetAndDestroy();
     const holed = mode === 'blackhole';
     const broker = holed ? undefined : connect({ port: targetPort, host: '127.0.0.1', noDelay: true });
-    const pair: Pair = { client, broker, holed };
+    const pair: Pair = { client, broker, holed, deaf: mode === 'deafen' };
     pairs.add(pair);
     client.on('error', ignore);
     client.on('close', () => {
@@ -62,7 +66,7 @@ export async function openGate(targetPort: number): Promise<Gate> {
       const due = Date.now() + delay;
       last = last
         .then(() => (due > Date.now() ? sleep(due - Date.now(), undefined, { ref: false }) : undefined))
-        .then(() => (pair.holed ? undefined : deliver()));
+        .then(() => (pair.holed || (pair.deaf && to === pair.client) ? undefined : deliver()));
     };
     from.on('data', (chunk) =>
       later(() => {
@@ -86,7 +90,7 @@ export async function openGate(targetPort: number): Promise<Gate> {
   function pass(ms: number): void {
     mode = 'pass';
     delay = ms;
-    resetPairs((pair) => pair.holed);
+    resetPairs((pair) => pair.holed || pair.deaf);
   }
 
   server.listen(0, '127.0.0.1');
@@ -117,6 +121,10 @@ export async function openGate(targetPort: number): Promise<Gate> {
     blackhole() {
       mode = 'blackhole';
       for (const pair of pairs) pair.holed = true;
+    },
+    deafen() {
+      mode = 'deafen';
+      for (const pair of pairs) pair.deaf = true;
     },
     async close() {
       mode = 'refuse';

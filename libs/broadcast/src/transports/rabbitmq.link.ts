@@ -64,6 +64,8 @@ export interface LinkOptions {
   /** Whether there are rooms with history. */
   keeps: boolean;
   previous?: Link;
+  /** Aborted when what arrives is not heard any more. */
+  signal: AbortSignal;
 }
 
 /** Without a room that has a history there is no stream. */
@@ -95,7 +97,7 @@ export class RabbitmqLink implements Link {
     names: BrokerNames,
     events: LinkEvents,
     life: Life,
-    { prefix, maxBindings, adaptive, prefetch, idWindow, keeps, previous }: LinkOptions,
+    { prefix, maxBindings, adaptive, prefetch, idWindow, keeps, previous, signal }: LinkOptions,
   ) {
     this.jobs = new RabbitmqJobs(parts.publishing, parts.consuming, prefix);
     if (keeps) {
@@ -105,6 +107,7 @@ export class RabbitmqLink implements Link {
           this.#publish(names.rooms, key, payload, { mandatory: true, messageId: id, persistent: true }),
         channel: async () => life.watch(await parts.consuming.createChannel()),
         failed: (cause: Error) => life.end(cause),
+        signal,
         prefetch,
         idWindow,
       };

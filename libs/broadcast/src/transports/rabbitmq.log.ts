@@ -25,6 +25,10 @@ const EPOCH_START = positionOf(EPOCH, 0);
 const MAX_IDS = 200_000;
 /** How long the first message may take that shows where the stream goes on, and reading the ids of late, in ms. */
 const PATIENCE = 2_000;
+/** Ids of what was said in this time are read where those of the whole window are too many, in ms: senders try again soon. */
+const LATELY = 30_000;
+/** Offsets that are looked through for what comes after a position: 43,900 messages a second are read at best. */
+const FARTHEST = 100_000;
 /** How long an append that is stored waits for its position, in ms. Then it goes without. */
 const ECHO = 1_000;
 /** Pause before a message is published again that the stream could not take yet, in ms. */
@@ -45,9 +49,14 @@ export interface LogParts {
   /** A channel that ends the link when it fails. */
   channel: () => Promise<AmqpChannel>;
   failed: (cause: Error) => void;
+  /** Aborted when what arrives is not heard any more. */
+  readonly signal: AbortSignal;
   readonly prefetch: number;
   readonly idWindow: number;
 }
+
+type Consume = (offset: unknown) => Promise<string>;
+type Cancel = (tag: string) => Promise<unknown>;
 
 export class RabbitmqLog implements RoomLog {
   readonly memory: LogMemory;
@@ -61,6 +70,8 @@ export class RabbitmqLog implements RoomLog {
   #delivering = false;
   /** Hears the first message of a link that goes on where another one was. */
   #first?: (message: ConsumeMessage) => void;
+  /** Hears messages in place of everyone else while the end of the stream is looked for. */
+  #probed?: (message: ConsumeMessage) => void;
 
   constructor(parts: LogParts, names: BrokerNames, events: LinkEvents, memory?: LogMemory) {
     this.#parts = parts;
@@ -76,7 +87,7 @@ export class RabbitmqLog implements RoomLog {
     await channel.prefetch(this.#parts.prefetch);
     const deliveries = new Deliveries(channel, this.#parts.failed);
     let current = '';
-    const consume = async (offset: unknown) => {
+    const consume: Consume = async (offset) => {
       const { consumerTag } = await channel.consume(
         this.#names.log,
         (message) => {
@@ -113,13 +124,15 @@ export class RabbitmqLog implements RoomLog {
     if (from !== undefined) {
       const start = offsetOf(from) - 1;
       if (start > end) return { entries: [], more: false };
+      // Nobody would wait for so much: it counts as what is not kept any more.
+      if (end - start > FARTHEST) return { entries: [], more: true };
       const { last } = this.memory;
       if (last && start === last.offset) return { at: this.#entry(last.message), entries: [], more: false };
       // The one at the position itself, and one more than is asked for.
       const { first, messages } = await this.#scans.scan({ key, start, end, limit: limit + 2 });
       const found = first && offset(first) === start ? first : undefined;
       const at = found ? this.#entry(found) : start < 0 ? { pos: from } : undefined;
-      const entries = messages.filter((message) => message !== found && this.#isFirstCopy(message));
+      const entries = this.#firstCopies(messages).filter((message) => message !== found);
       return {
         at,
         entries: entries.slice(0, limit).map((each) => this.#entry(each)),
@@ -131,10 +144,10 @@ export class RabbitmqLog implements RoomLog {
       key,
       end: stop,
       limit: limit + 1,
-      keep: (each) => this.#isFirstCopy(each),
+      keep: (messages) => this.#firstCopies(messages),
     });
-    const entries = found.map((each) => this.#entry(each));
-    return { entries: entries.slice(-limit), more: entries.length > limit };
+    const entries = found.messages.map((each) => this.#entry(each));
+    return { entries: entries.slice(-limit), more: entries.length > limit || found.more };
   }
 
   /** One place for all: a message of this link's own that has come back. */
@@ -151,22 +164,19 @@ export class RabbitmqLog implements RoomLog {
     for (const channel of channels) this.memory.channels.delete(keyOf(channel));
   }
 
-  /** A process that has just started: it reads the ids of late, if that can be done in short time, and follows from now. */
-  async #begin(consume: (offset: unknown) => Promise<string>, cancel: (tag: string) => Promise<unknown>) {
-    const since = Math.floor((Date.now() - this.#parts.idWindow) / 1_000);
-    const tag = await consume({ '!': 'timestamp', value: since });
-    if (await within(PATIENCE, this.#mark())) return;
-    await cancel(tag);
+  /** A process that has just started: it reads the ids of late, as many as can be read in short time, and follows from now. */
+  async #begin(consume: Consume, cancel: Cancel): Promise<void> {
+    for (const window of [this.#parts.idWindow, Math.min(LATELY, this.#parts.idWindow)]) {
+      const tag = await consume({ '!': 'timestamp', value: Math.floor((Date.now() - window) / 1_000) });
+      if (await within(PATIENCE / 2, this.#mark())) return;
+      await cancel(tag);
+    }
     await consume('next');
     await this.#mark();
   }
 
   /** Goes on after the last message that the link before has heard, if that is still where it was. */
-  async #resume(
-    last: NonNullable<LogMemory['last']>,
-    consume: (offset: unknown) => Promise<string>,
-    cancel: (tag: string) => Promise<unknown>,
-  ): Promise<void> {
+  async #resume(last: NonNullable<LogMemory['last']>, consume: Consume, cancel: Cancel): Promise<void> {
     const first = this.#nextFirst((message) => {
       this.#delivering = true;
       const there = offset(message);
@@ -175,17 +185,37 @@ export class RabbitmqLog implements RoomLog {
       this.#lost(why, message);
     });
     const tag = await consume(last.offset);
-    const marked = this.#mark();
-    marked.catch(() => undefined);
     if (await within(PATIENCE, first)) return;
-    // Attached behind the end of a stream that was made anew: it would be silent until it has grown to there.
     await cancel(tag);
+    // Either it is slow, or it was attached behind the end of a stream that was made anew, where it would be silent until
+    // that has grown to there. What is published now tells which.
+    const end = await this.#probe(consume, cancel);
+    if (end === undefined || end > last.offset) throw new BroadcastError('TIMEOUT', 'the stream stays silent');
     const again = this.#nextFirst((message) => {
       this.#delivering = true;
       this.#lost('the log ends before it', message);
     });
     await consume('first');
     if (!(await within(PATIENCE, again))) throw new BroadcastError('TIMEOUT', 'the stream stays silent');
+  }
+
+  /** The offset that a message has which is published now, if it comes in time. */
+  async #probe(consume: Consume, cancel: Cancel): Promise<number | undefined> {
+    const id = ulid();
+    const seen = new Promise<number>((resolve) => {
+      this.#probed = (message) => {
+        if (message.properties.messageId === id) resolve(offset(message));
+      };
+    });
+    try {
+      const tag = await consume('next');
+      await this.#parts.publish(MARK_KEY, Buffer.from(id), id);
+      const end = await within(PATIENCE / 2, seen);
+      await cancel(tag);
+      return end;
+    } finally {
+      this.#probed = undefined;
+    }
   }
 
   #nextFirst(hear: (message: ConsumeMessage) => void): Promise<true> {
@@ -207,6 +237,9 @@ export class RabbitmqLog implements RoomLog {
   }
 
   #receive(message: ConsumeMessage): void {
+    // The next link has to hear what this one was not listened to for.
+    if (this.#parts.signal.aborted) return;
+    if (this.#probed) return this.#probed(message);
     this.#first?.(message);
     const there = offset(message);
     const { last } = this.memory;
@@ -242,10 +275,15 @@ export class RabbitmqLog implements RoomLog {
     return this.memory.ids.get(`${key}\n${id}`)?.place;
   }
 
-  #isFirstCopy(message: ConsumeMessage): boolean {
-    const id: unknown = message.properties.messageId;
-    const known = typeof id === 'string' ? this.#placeOf(message.fields.routingKey, id) : undefined;
-    return known === undefined || known >= place(message);
+  /** Leaves later copies out: those of messages whose first copy is known, or is among these. */
+  #firstCopies(messages: readonly ConsumeMessage[]): ConsumeMessage[] {
+    const seen = new Set<string>();
+    return messages.filter((message) => {
+      const id: unknown = message.properties.messageId;
+      if (typeof id !== 'string') return true;
+      const known = this.#placeOf(message.fields.routingKey, id);
+      return (known === undefined || known >= place(message)) && !seen.has(id) && seen.add(id);
+    });
   }
 
   #echo(name: string): { place: Promise<number>; stop: () => void } {

@@ -31,10 +31,12 @@ interface Waiting extends ScanRequest {
 
 /** Messages on their way to a scan: 43,900 a second were read so, with acknowledgements in batches (RabbitMQ 3.10). */
 const PREFETCH = 1_000;
-/** The longest scan, in ms: its end may have been deleted. */
-const TIMEOUT = 60_000;
+/** The longest scan, in ms: its end may have been deleted, or the broker have ended. */
+const TIMEOUT = 20_000;
 /** Offsets that are looked through for the last messages of a room, at first. Then four times as many, and so on. */
 const STEP = 2_000;
+/** More than these are not looked through: what is behind them is told to be missing. */
+const FARTHEST = 100_000;
 
 export class StreamScans {
   readonly #channel: () => Promise<AmqpChannel>;
@@ -63,25 +65,28 @@ export class StreamScans {
     });
   }
 
-  /** The last messages up to an offset, oldest first. */
+  /** The last messages up to an offset, oldest first, and whether there may be more than were looked for. */
   async scanBack({
     key,
     end,
     limit,
     keep,
-  }: Omit<ScanRequest, 'start'> & { keep: (message: ConsumeMessage) => boolean }): Promise<ConsumeMessage[]> {
-    let found: ConsumeMessage[] = [];
+  }: Omit<ScanRequest, 'start'> & {
+    keep: (messages: readonly ConsumeMessage[]) => ConsumeMessage[];
+  }): Promise<{ messages: ConsumeMessage[]; more: boolean }> {
+    let messages: ConsumeMessage[] = [];
     let last = end;
     for (let step = Math.max(STEP, limit); last >= 0; step *= 4) {
       const start = Math.max(0, last - step + 1);
-      const { first, messages } = await this.scan({ key, start, end: last, limit: Infinity });
-      found = [...messages.filter(keep), ...found];
+      const scanned = await this.scan({ key, start, end: last, limit: Infinity });
+      messages = keep([...scanned.messages, ...messages]);
       // Behind the first one nothing is kept any more.
-      const isAll = start === 0 || !first || offset(first) > start;
-      if (isAll || found.length >= limit) break;
+      const isAll = start === 0 || !scanned.first || offset(scanned.first) > start;
+      if (isAll) break;
+      if (messages.length >= limit || end - start >= FARTHEST) return { messages: messages.slice(-limit), more: true };
       last = start - 1;
     }
-    return found.slice(-limit);
+    return { messages: messages.slice(-limit), more: false };
   }
 
   async #run(): Promise<void> {
@@ -90,7 +95,7 @@ export class StreamScans {
       const together = this.#waiting;
       this.#waiting = [];
       try {
-        await deadline(this.#through(together), TIMEOUT, 'reading the log');
+        await this.#through(together);
         for (const each of together) each.done();
       } catch (error) {
         for (const each of together) each.fail(error);
@@ -110,7 +115,7 @@ export class StreamScans {
     const deliveries = new Deliveries(channel, this.#failed);
     let open = together.length;
     let pending = together.filter((each) => !each.first);
-    await new Promise<void>((resolve, reject) => {
+    const scanning = new Promise<void>((resolve, reject) => {
       const receive = (message: ConsumeMessage) => {
         const at = offset(message);
         if (pending.length > 0) {
@@ -139,6 +144,12 @@ export class StreamScans {
         .catch(reject);
       channel.on('close', () => reject(new BroadcastError('UNAVAILABLE', 'the link was lost')));
     });
-    await channel.close();
+    try {
+      await deadline(scanning, TIMEOUT, 'reading the log');
+    } finally {
+      deliveries.end();
+      // The consumer goes with it, or it would read on for nobody.
+      await channel.close().catch(() => undefined);
+    }
   }
 }

@@ -100,6 +100,7 @@ async function open(
       idWindow,
       keeps: retention > 0,
       previous,
+      signal,
     });
     await link.start();
     return link;

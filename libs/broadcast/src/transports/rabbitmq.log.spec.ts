@@ -1,0 +1,147 @@
+import type { Channel as AmqpChannel, ConsumeMessage } from 'amqplib';
+import { RabbitmqLog, type LogMemory } from './rabbitmq.log.js';
+import { brokerNames } from './rabbitmq.names.js';
+
+type Hear = (message: ConsumeMessage) => void;
+
+/** A stream of which each case says what a consumer hears, by where it attaches. */
+class Stream {
+  readonly gaps: string[] = [];
+  readonly heard: string[] = [];
+  readonly attached: unknown[] = [];
+  readonly memory: LogMemory;
+  readonly listening = new AbortController();
+  /** Tags that hear what is published. */
+  readonly #live = new Map<string, Hear>();
+  end: number;
+
+  constructor(last: number, end: number) {
+    this.end = end;
+    this.memory = {
+      last: { offset: last, message: message(last, `old-${last}`) },
+      ids: new Map(),
+      channels: new Map([['room.r', 'log:r']]),
+    };
+  }
+
+  /** @param hears what a consumer hears at once, or that it hears nothing at all */
+  log(hears: (offset: unknown, hear: Hear) => boolean): RabbitmqLog {
+    const channel = {
+      prefetch: () => Promise.resolve(),
+      ack: () => undefined,
+      cancel: (tag: string) => Promise.resolve(this.#live.delete(tag)),
+      consume: (
+        _queue: string,
+        hear: Hear,
+        { consumerTag, arguments: args }: { consumerTag: string; arguments: Record<string, unknown> },
+      ) => {
+        const offset = args['x-stream-offset'];
+        this.attached.push(offset);
+        const tagged = (each: ConsumeMessage) => hear({ ...each, fields: { ...each.fields, consumerTag } });
+        if (hears(offset, tagged)) this.#live.set(consumerTag, tagged);
+        return Promise.resolve({ consumerTag });
+      },
+    };
+    return new RabbitmqLog(
+      {
+        publish: (key, _payload, id) => {
+          const published = message(++this.end, id, key);
+          for (const hear of this.#live.values()) hear(published);
+          return Promise.resolve();
+        },
+        channel: () => Promise.resolve(channel as unknown as AmqpChannel),
+        failed: () => undefined,
+        signal: this.listening.signal,
+        prefetch: 500,
+        idWindow: 60_000,
+      },
+      brokerNames('', 'i', 'n'),
+      {
+        message: (_channel, payload) => this.heard.push(payload.toString()),
+        lost: () => undefined,
+        blocked: () => undefined,
+        gap: ({ message }) => this.gaps.push(message),
+      },
+      this.memory,
+    );
+  }
+}
+
+function message(offset: number, id: string, key = 'room.r'): ConsumeMessage {
+  return {
+    content: Buffer.from(id),
+    fields: { routingKey: key, deliveryTag: offset },
+    properties: { messageId: id, headers: { 'x-stream-offset': offset } },
+  } as unknown as ConsumeMessage;
+}
+
+describe('a link that resumes in the stream', () => {
+  it('goes on after what was heard', async () => {
+    const stream = new Stream(10, 12);
+    await stream
+      .log((offset, hear) => {
+        if (offset === 10) for (const at of [10, 11, 12]) hear(message(at, `old-${at}`));
+        return true;
+      })
+      .start();
+    expect(stream).toMatchObject({ heard: ['old-11', 'old-12'], gaps: [] });
+  });
+
+  it('is given up, without a gap, where the stream is there and only slow', async () => {
+    const stream = new Stream(10, 12);
+    const log = stream.log((offset) => offset === 'next');
+    await expect(log.start()).rejects.toMatchObject({ code: 'TIMEOUT' });
+    expect(stream).toMatchObject({ heard: [], gaps: [], attached: [10, 'next'] });
+    expect(stream.memory.last!.offset).toBe(10);
+  });
+
+  it('tells of a gap and begins at the start where the stream ends before it', async () => {
+    const stream = new Stream(10, 2);
+    await stream
+      .log((offset, hear) => {
+        if (offset === 'first') for (const at of [0, 1, 2]) hear(message(at, `new-${at}`));
+        return offset !== 10;
+      })
+      .start();
+    expect(stream).toMatchObject({
+      heard: ['new-0', 'new-1', 'new-2'],
+      gaps: [expect.stringContaining('ends before')],
+    });
+  });
+
+  it.each([
+    ['another message is there', 10, 'another message is there now'],
+    ['it has been cut', 15, 'it goes on at 16 only'],
+  ])('tells of a gap where %s', async (_, at, why) => {
+    const stream = new Stream(10, at);
+    await stream.log((_offset, hear) => (hear(message(at, 'other')), true)).start();
+    expect(stream).toMatchObject({ heard: ['other'], gaps: [expect.stringContaining(why)] });
+  });
+
+  it('leaves to the next link what it is not listened to for any more', async () => {
+    const stream = new Stream(10, 11);
+    let hear!: Hear;
+    await stream
+      .log((offset, each) => {
+        if (offset === 10) (hear = each)(message(10, 'old-10'));
+        return true;
+      })
+      .start();
+    stream.listening.abort();
+    hear(message(12, 'late'));
+    expect(stream.heard).toEqual([]);
+    expect(stream.memory.last!.offset).toBe(10);
+  });
+
+  it('passes over a copy of what was heard before', async () => {
+    const stream = new Stream(10, 12);
+    stream.memory.ids.set('room.r\nold-9', { place: 10, at: performance.now() });
+    await stream
+      .log((offset, hear) => {
+        for (const each of [message(10, 'old-10'), message(11, 'old-9'), message(12, 'new')]) hear(each);
+        return offset === 10;
+      })
+      .start();
+    expect(stream.heard).toEqual(['new']);
+  });
+});
