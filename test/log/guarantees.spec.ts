@@ -305,7 +305,10 @@ describe('a room with history over rabbitmq', () => {
   it('refuses in bounded time while the broker is short of memory, and goes on after it', async () => {
     const broker: RabbitmqProcess = kept(await startRabbitmq());
     const transport = rabbitmq({ url: broker.url });
-    const [speaker, hearer] = await Promise.all([busOn(transport), busOn(transport)]);
+    const [speaker, hearer] = await Promise.all([
+      busOn(transport, { probeInterval: 2_000 }),
+      busOn(transport, { probeInterval: 2_000 }),
+    ]);
     const reader = await Reader.of(hearer, 'r');
     await append(speaker, 'r', 'before');
     await broker.ctl('set_vm_memory_high_watermark', '0.00001');
@@ -316,5 +319,5 @@ describe('a room with history over rabbitmq', () => {
     await insist(speaker, 'r', 'refused');
     await reader.expects(['before', 'refused']);
     expect([speaker.counts.outages, hearer.counts.outages]).toEqual([0, 0]);
-  }, 60_000);
+  }, 120_000);
 });
