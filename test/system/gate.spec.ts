@@ -120,6 +120,22 @@ describe('a gate in front of an echo', () => {
     expect(heard).not.toHaveBeenCalled();
   });
 
+  it('lets through what clients say while deafened, and nothing back, and resets at pass', async () => {
+    const socket = await visitor();
+    socket.write('x');
+    await answer(socket, 1);
+    const [far] = [...accepted];
+    const arrived = once(far!, 'data');
+    const heard = jest.fn();
+    const end = ending(socket.on('data', heard));
+    gate.deafen();
+    socket.write('said');
+    expect(String(((await arrived) as [Buffer])[0])).toBe('said');
+    gate.pass();
+    expect(await end).toBe('ECONNRESET');
+    expect(heard).not.toHaveBeenCalled();
+  });
+
   it('delays each direction and keeps the order, also when it speeds up again', async () => {
     const socket = await visitor();
     gate.slow(100);
