@@ -74,7 +74,7 @@ interface Followed {
 export class Logs {
   readonly #bus: LogsBus;
   readonly #profiles: Profiles;
-  readonly #options: Required<Omit<LogsOptions, keyof ProfilesOptions>>;
+  readonly #options: Required<Omit<LogsOptions, keyof ProfilesOptions | 'appendTimeout'>>;
   readonly #followed = new Map<string, Followed>();
   #topsOf?: { rooms: string[]; answer: Promise<Mark[]> };
   #ringsBytes = 0;
@@ -86,7 +86,6 @@ export class Logs {
     this.#bus = bus;
     this.#profiles = new Profiles({ history, profiles });
     this.#options = {
-      appendTimeout: options.appendTimeout ?? 10_000,
       idWindow: options.idWindow ?? 300_000,
       ringBytes: options.ringBytes ?? 256 * 1024,
       ringsBytes: options.ringsBytes ?? 64 * 1024 * 1024,

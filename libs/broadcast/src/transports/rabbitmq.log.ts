@@ -16,7 +16,7 @@ import type { AppendOptions, Channel, LinkEvents, LogEntry, LogPage, ReadOptions
 import { ulid } from '../ulid.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
 import { MARK_KEY, routingKey, type BrokerNames } from './rabbitmq.names.js';
-import { StreamScans } from './rabbitmq.scans.js';
+import { FARTHEST, offset, StreamScans } from './rabbitmq.scans.js';
 
 /** All positions are of one log, whose identity the ids in it prove. */
 const EPOCH = 's';
@@ -27,8 +27,6 @@ const MAX_IDS = 200_000;
 const PATIENCE = 2_000;
 /** Ids of what was said in this time are read where those of the whole window are too many, in ms: senders try again soon. */
 const LATELY = 30_000;
-/** Offsets that are looked through for what comes after a position: 43,900 messages a second are read at best. */
-const FARTHEST = 100_000;
 /** How long an append that is stored waits for its position, in ms. Then it goes without. */
 const ECHO = 1_000;
 /** Pause before a message is published again that the stream could not take yet, in ms. */
@@ -325,11 +323,6 @@ export class RabbitmqLog implements RoomLog {
     const entry = { pos: position(place(message)), payload: message.content };
     return typeof id === 'string' ? { ...entry, id } : entry;
   }
-}
-
-/** The offset of a message in its stream. */
-export function offset(message: ConsumeMessage): number {
-  return Number(message.properties.headers?.['x-stream-offset']);
 }
 
 function place(message: ConsumeMessage): number {

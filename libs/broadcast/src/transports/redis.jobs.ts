@@ -3,7 +3,7 @@
  * entry is deleted when its job is settled. A worker says every third of the lease that it is still at it; what nobody
  * has spoken for since the lease goes to another one.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { deadline, pause } from '../deadline.js';
 import { BroadcastError, toError } from '../errors.js';
@@ -21,6 +21,7 @@ import type {
   StoredJob,
 } from '../job-queues.js';
 import { AGAIN, DEAD, DONE, ENQUEUE, GROUP, REPLAY, STATS, TICK, TIDY } from './redis.jobs.scripts.js';
+import type { Script, ScriptArgs } from './redis.script.js';
 
 /** How long an id that the caller chose is remembered, in ms. */
 const ONCE = 5 * 60_000;
@@ -110,7 +111,7 @@ export class RedisJobs implements JobQueues {
     }
   }
 
-  #run(script: string, queue: string, args: readonly (string | number | Buffer)[] = [], id = ''): Promise<unknown> {
+  #run(script: Script, queue: string, args: ScriptArgs = [], id = ''): Promise<unknown> {
     return run(this.#link.commands, script, keysOf(queue, this.#link.prefix, id), args);
   }
 }
@@ -281,7 +282,7 @@ class RedisConsumption implements Consumption {
     });
   }
 
-  #run(script: string, args: readonly (string | number)[] | readonly (string | number | Buffer)[]): Promise<unknown> {
+  #run(script: Script, args: ScriptArgs): Promise<unknown> {
     return deadline(run(this.#link.commands, script, this.#keys, args), ANSWER, 'a script of the jobs');
   }
 }
@@ -299,26 +300,14 @@ function keysOf(queue: string, prefix: string, id = ''): Keys {
   return { stream, delayed: `${stream}:delayed`, dead: `${stream}:dead`, mark: `${stream}:id:${id}` };
 }
 
-/** What ioredis has and its types have not. (`callBuffer` loses the command's name where commands are pipelined.) */
-type Scripted = (script: string, keys: number, ...args: readonly (string | number | Buffer)[]) => Promise<unknown>;
-
-const hashes = new Map<string, string>();
-
 async function run(
   redis: Redis,
-  script: string,
+  script: Script,
   { stream, delayed, dead, mark }: Keys,
-  args: readonly (string | number | Buffer)[],
+  args: ScriptArgs,
 ): Promise<unknown> {
-  const hash = hashes.get(script) ?? createHash('sha1').update(script).digest('hex');
-  hashes.set(script, hash);
-  const keys = [stream, delayed, dead, mark];
-  const scripted = redis as Redis & Record<'evalBuffer' | 'evalshaBuffer', Scripted>;
   try {
-    return await scripted.evalshaBuffer(hash, 4, ...keys, ...args).catch((error: unknown) => {
-      if (!/NOSCRIPT/.test(toError(error).message)) throw error;
-      return scripted.evalBuffer(script, 4, ...keys, ...args);
-    });
+    return await script.run(redis, [stream, delayed, dead, mark], args);
   } catch (error) {
     throw refusal(error, stream);
   }

@@ -6,10 +6,10 @@
  *   {live_room:<room>}:meta      hash: e (epoch), s (top offset), i (id of the message there)
  *   {live_room:<room>}:id:<id>   the position that the id has
  */
-import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { epochOf, newEpoch, offsetOf, POSITION, positionOf, type Mark, type Position } from '../position.js';
 import type { AppendOptions, LogEntry, LogPage, ReadOptions, RoomLog } from '../transport.js';
+import { Script } from './redis.script.js';
 
 /** How much longer than the messages the epoch and the top are kept, in ms: resuming on a quiet room stays possible. */
 const AFTERLIFE = 24 * 60 * 60_000;
@@ -18,33 +18,6 @@ const POSITIONED = 0x03;
 const BRACE = 0x7b;
 const QUOTE = 0x22;
 const POS_FIELD = Buffer.from('{"pos":"');
-
-/** Those of ioredis's commands that its types leave out. */
-interface Scripting {
-  evalshaBuffer(sha: string, keys: number, ...rest: (string | number | Buffer)[]): Promise<unknown>;
-  evalBuffer(source: string, keys: number, ...rest: (string | number | Buffer)[]): Promise<unknown>;
-}
-
-class Script {
-  readonly source: string;
-  readonly #sha: string;
-
-  constructor(source: string) {
-    this.source = source;
-    this.#sha = createHash('sha1').update(source).digest('hex');
-  }
-
-  async run(redis: Redis, keys: readonly string[], args: readonly (string | number | Buffer)[]): Promise<unknown> {
-    const scripting = redis as unknown as Scripting;
-    try {
-      return await scripting.evalshaBuffer(this.#sha, keys.length, ...keys, ...args);
-    } catch (error) {
-      // An operator has emptied the broker's scripts since the link was opened.
-      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-      return scripting.evalBuffer(this.source, keys.length, ...keys, ...args);
-    }
-  }
-}
 
 /** KEYS: stream, meta, id. ARGV: channel, message, id, size, ttl, lifetime of meta, id window, an epoch to begin. */
 const APPEND = new Script(`
