@@ -1,5 +1,5 @@
 // Sources are ES modules; jest runs them, and the packages that ship ES modules only, as CommonJS.
-const esmOnlyPackages = ['@nestjs/', 'dotenv/', 'dotenv-expand/', 'es-toolkit/', 'file-type/', 'js-yaml/'];
+const esmOnlyPackages = ['@nestjs/', 'dotenv/', 'dotenv-expand/', 'es-toolkit/', 'file-type/', 'js-yaml/', 'jose/'];
 
 const common = { swcrc: false, sourceMaps: 'inline', module: { type: 'commonjs' } };
 const typescript = {
