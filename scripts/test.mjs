@@ -4,7 +4,13 @@
  */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { checkNode, installBrokers, installPackages, root, step } from './prerequisites.mjs';
+
+/** Time in which jest has to end after its last test, in ms: letting go of the shared brokers takes a second or two. */
+const FAREWELL = 60_000;
+/** Silence that means that jest's event loop does not turn any more, in ms. */
+const SILENCE = 20_000;
 
 checkNode();
 await installPackages();
@@ -18,11 +24,41 @@ process.exitCode = await jest(process.argv.slice(2));
 function jest(args) {
   console.log('Tests');
   const program = join(root, 'node_modules', 'jest', 'bin', 'jest.js');
-  const child = spawn(process.execPath, [program, ...args], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  const reporters = ['--reporters=default', `--reporters=${join(root, 'tools', 'pulse-reporter.cjs')}`];
+  const stdio = ['ignore', 'inherit', 'inherit', 'pipe'];
+  const child = spawn(process.execPath, [program, ...args, ...reporters], { cwd: root, stdio });
   // Ctrl-C reaches jest by itself, a signal from elsewhere does not; either way jest's end is ours.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  const stuck = watch(child);
   return new Promise((resolve) => {
     child.on('error', (error) => resolve(console.error(error.message) ?? 1));
-    child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 143)));
+    child.on('exit', (code, signal) => resolve(stuck() ?? code ?? (signal === 'SIGINT' ? 130 : 143)));
   });
+}
+
+/**
+ * Ends a jest that has run all tests and does not end. While its event loop turns something was left open, which fails the
+ * run. When it does not, Node.js is stuck in its own end (a deadlock of its compiler threads,
+ * https://github.com/nodejs/node/issues/54918: twice in some sixty runs, for hours), and the tests have the last word.
+ *
+ * @returns what to exit with if that was necessary
+ */
+function watch(child) {
+  let outcome;
+  let last = { at: Infinity };
+  let completeAt = Infinity;
+  createInterface({ input: child.stdio[3] }).on('line', (line) => {
+    last = { at: Date.now(), ...JSON.parse(line) };
+    if (last.success !== undefined) completeAt = Math.min(completeAt, last.at);
+  });
+  const timer = setInterval(() => {
+    const silent = Date.now() - last.at > SILENCE;
+    if (last.success === undefined || !(silent || Date.now() - completeAt > FAREWELL)) return;
+    const why = silent ? 'Node.js is stuck in its end' : `something was left open: ${last.open.join(', ')}`;
+    console.error(`jest does not end after the last test: ${why}`);
+    outcome = silent && last.success ? 0 : 1;
+    child.kill('SIGKILL');
+  }, 1_000);
+  child.on('exit', () => clearInterval(timer));
+  return () => outcome;
 }
