@@ -287,6 +287,17 @@ describe('what is at hand', () => {
     expect(logs.ringsBytes).toBeLessThan(8_000);
   });
 
+  it('is read from the broker otherwise, with more patience than a call has, and not without end', async () => {
+    const { bus, logs } = setUp({ readTimeout: 20_000 });
+    bus.silent = true;
+    let failure: unknown;
+    logs.read('a', { limit: 1 }).catch((error: unknown) => (failure = error));
+    await pass(19_900);
+    expect(failure).toBeUndefined();
+    await pass(200);
+    expect(failure).toMatchObject({ code: 'TIMEOUT' });
+  });
+
   it('answers for the end of a log that is heard, and for nothing else', async () => {
     const { bus, logs, say } = setUp();
     logs.follow('a', () => undefined);

@@ -13,6 +13,8 @@ import type { AppendOptions, Channel, Features, LogEntry, LogPage, ReadOptions, 
 export interface LogsOptions extends ProfilesOptions {
   /** How long a message without an answer is sent again under its id before its fate is uncertain, in ms. @default 10_000 */
   appendTimeout?: number;
+  /** How long reading a log may take, in ms: on RabbitMQ that of all rooms is looked through. @default 20_000 */
+  readTimeout?: number;
   /** For how long an id that was appended is the same message, in ms. @default 300_000 */
   idWindow?: number;
   /** Bytes of a room's last messages that are kept at hand. @default 262_144 (256 KiB) */
@@ -86,6 +88,7 @@ export class Logs {
     this.#bus = bus;
     this.#profiles = new Profiles({ history, profiles });
     this.#options = {
+      readTimeout: options.readTimeout ?? 20_000,
       idWindow: options.idWindow ?? 300_000,
       ringBytes: options.ringBytes ?? 256 * 1024,
       ringsBytes: options.ringsBytes ?? 64 * 1024 * 1024,
@@ -338,7 +341,8 @@ export class Logs {
   }
 
   async #read(room: string, options: ReadOptions): Promise<StoredPage> {
-    const page = await this.#call(this.#bus.log().read(room, options), `reading the log of room ${room}`);
+    const reading = this.#bus.log().read(room, options);
+    const page = await deadline(reading, this.#options.readTimeout, `reading the log of room ${room}`);
     const entries = page.entries.map((entry) => this.#opened(room, entry));
     if (options.from !== undefined) this.#bus.counts.caughtUp += entries.length;
     return { ...page, entries, at: page.at && this.#marked(room, page.at) };
