@@ -79,7 +79,7 @@ async function startGate(target) {
     couple(far, near);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const cut = () => sockets.forEach((socket) => socket.resetAndDestroy());
+  const cut = () => sockets.forEach((socket) => (socket.writableEnded ? socket.destroy() : socket.resetAndDestroy()));
   return { port: server.address().port, cut, stop: () => (cut(), server.close()) };
 }
 

@@ -38,8 +38,8 @@ function jest(args) {
 
 /**
  * Ends a jest that has run all tests and does not end. While its event loop turns something was left open, which fails the
- * run. When it does not, Node.js is stuck in its own end (a deadlock of its compiler threads,
- * https://github.com/nodejs/node/issues/54918: twice in some sixty runs, for hours), and the tests have the last word.
+ * run. When it does not, Node.js is stuck in its own end, without a word, for hours (seen with a socket that had been reset
+ * while it was ending: Environment::CleanupHandles spins), and the tests have the last word.
  *
  * @returns what to exit with if that was necessary
  */

@@ -135,8 +135,9 @@ export async function openGate(targetPort: number): Promise<Gate> {
 }
 
 function reset(socket: Socket): void {
-  // resetAndDestroy() on a socket that is still connecting waits for the connection first.
-  if (socket.connecting) socket.destroy();
+  // resetAndDestroy() on a socket that is still connecting waits for the connection first. On one that is ending it fails,
+  // leaves the socket open for good, and the process spins at its own end (Node.js 20, Environment::CleanupHandles).
+  if (socket.connecting || socket.writableEnded) socket.destroy();
   else socket.resetAndDestroy();
 }
 

@@ -63,6 +63,21 @@ describe('a gate in front of an echo', () => {
     expect(await end).toBe('closed');
   });
 
+  it('cuts what is just ending, and lets go of it', async () => {
+    const open = () => process.getActiveResourcesInfo().filter((what) => what === 'TCPSocketWrap').length;
+    const before = open();
+    const sockets = await Promise.all(Array.from({ length: 50 }, visitor));
+    await eventually(() => accepted.size === 50);
+    const ends = sockets.map(ending);
+    for (const far of [...accepted]) {
+      far.end();
+      await new Promise(setImmediate);
+      gate.cut();
+    }
+    await Promise.all(ends);
+    await eventually(() => open() === before);
+  });
+
   it('cuts what is connected and lets new connections pass', async () => {
     const socket = await visitor();
     const end = ending(socket);
