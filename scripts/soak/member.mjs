@@ -5,6 +5,8 @@ import { io } from 'socket.io-client';
 
 /** How long an answer may take, in ms: the gateway's own bounds, and a frozen gateway. */
 const PATIENCE = 15_000;
+/** The same for reading a history: at RabbitMQ many gateways look through the messages of all rooms at once. */
+const READING = 60_000;
 /** How long a message is said again, in ms. */
 const GIVE_UP = 120_000;
 
@@ -93,7 +95,7 @@ export class Member {
 
   /** Reads the end of a room's history. */
   history(room) {
-    return this.#socket && this.#ask(this.#socket, 'room:history', { room, limit: 100 });
+    return this.#socket && this.#ask(this.#socket, 'room:history', { room, limit: 100 }, READING);
   }
 
   /** Stays where it is from now on, if it can. */
@@ -141,9 +143,9 @@ export class Member {
     });
   }
 
-  #ask(socket, request, body) {
+  #ask(socket, request, body, patience = PATIENCE) {
     return socket
-      .timeout(PATIENCE)
+      .timeout(patience)
       .emitWithAck(request, body)
       .catch(() => undefined);
   }
