@@ -15,10 +15,11 @@ class Stream {
   readonly #live = new Map<string, Hear>();
   end: number;
 
-  constructor(last: number, end: number) {
+  /** @param last where the link before was; a process that has just started had none */
+  constructor(last: number | undefined, end: number) {
     this.end = end;
     this.memory = {
-      last: { offset: last, message: message(last, `old-${last}`) },
+      ...(last !== undefined && { last: { offset: last, message: message(last, `old-${last}`) } }),
       ids: new Map(),
       channels: new Map([['room.r', 'log:r']]),
     };
@@ -143,5 +144,26 @@ describe('a link that resumes in the stream', () => {
       })
       .start();
     expect(stream.heard).toEqual(['new']);
+  });
+});
+
+describe('the first link of a process', () => {
+  it('knows the ids of late, and passes over their copies', async () => {
+    const stream = new Stream(undefined, 12);
+    await stream
+      .log((_offset, hear) => {
+        for (const at of [11, 12]) hear(message(at, `old-${at}`));
+        return true;
+      })
+      .start();
+    expect([...stream.memory.ids.keys()]).toEqual(expect.arrayContaining(['room.r\nold-11', 'room.r\nold-12']));
+    expect(stream).toMatchObject({ heard: [], gaps: [] });
+  });
+
+  it('is given up where they cannot be read in time: it would take copies for messages', async () => {
+    const stream = new Stream(undefined, 12);
+    const log = stream.log((offset) => offset === 'next');
+    await expect(log.start()).rejects.toMatchObject({ code: 'TIMEOUT' });
+    expect(stream.attached).not.toContain('next');
   });
 });

@@ -26,7 +26,7 @@ const MAX_IDS = 200_000;
 /** How long the first message may take that shows where the stream goes on, and reading the ids of late, in ms. */
 const PATIENCE = 2_000;
 /** Ids of what was said in this time are read where those of the whole window are too many, in ms: senders try again soon. */
-const LATELY = 30_000;
+const LATELY = 20_000;
 /** How long an append that is stored waits for its position, in ms. Then it goes without. */
 const ECHO = 1_000;
 /** Pause before a message is published again that the stream could not take yet, in ms. */
@@ -162,15 +162,21 @@ export class RabbitmqLog implements RoomLog {
     for (const channel of channels) this.memory.channels.delete(keyOf(channel));
   }
 
-  /** A process that has just started: it reads the ids of late, as many as can be read in short time, and follows from now. */
+  /**
+   * A process that has just started: it reads the ids of late, as many as can be read in short time, and follows from now.
+   * Without those that senders may still say again it would take second copies for messages: rather there is no link yet.
+   */
   async #begin(consume: Consume, cancel: Cancel): Promise<void> {
-    for (const window of [this.#parts.idWindow, Math.min(LATELY, this.#parts.idWindow)]) {
+    const { idWindow } = this.#parts;
+    for (const [window, patience] of [
+      [idWindow, PATIENCE / 2],
+      [Math.min(LATELY, idWindow), PATIENCE],
+    ] as const) {
       const tag = await consume({ '!': 'timestamp', value: Math.floor((Date.now() - window) / 1_000) });
-      if (await within(PATIENCE / 2, this.#mark())) return;
+      if (await within(patience, this.#mark())) return;
       await cancel(tag);
     }
-    await consume('next');
-    await this.#mark();
+    throw new BroadcastError('TIMEOUT', 'the ids of late cannot be read in time');
   }
 
   /** Goes on after the last message that the link before has heard, if that is still where it was. */

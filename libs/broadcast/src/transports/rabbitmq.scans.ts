@@ -3,7 +3,7 @@
  */
 import type { Channel as AmqpChannel, ConsumeMessage } from 'amqplib';
 import { deadline } from '../deadline.js';
-import { BroadcastError } from '../errors.js';
+import { BroadcastError, toError } from '../errors.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
 
 export interface ScanRequest {
@@ -97,7 +97,10 @@ export class StreamScans {
         await this.#through(together);
         for (const each of together) each.done();
       } catch (error) {
-        for (const each of together) each.fail(error);
+        // What a link that ends says of its channels is nobody's mistake.
+        const cause = toError(error);
+        const lost = () => new BroadcastError('UNAVAILABLE', `the log cannot be read: ${cause.message}`, { cause });
+        for (const each of together) each.fail(error instanceof BroadcastError ? error : lost());
       }
     }
     this.#running = false;
