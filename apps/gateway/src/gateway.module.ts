@@ -3,9 +3,13 @@
  */
 import { BroadcastModule, optionsOf, type Transport } from '@app/broadcast/nest';
 import { Module, type DynamicModule } from '@nestjs/common';
+import { AccessGateway } from './access/access.gateway.js';
+import { AccessService } from './access/access.service.js';
 import { DrainService } from './drain.service.js';
+import { Entrance } from './entrance.js';
 import { HealthController } from './health.controller.js';
 import { RoomsGateway } from './rooms.gateway.js';
+import { Sessions } from './sessions.js';
 import { SETTINGS, type Settings } from './settings.js';
 
 @Module({})
@@ -21,7 +25,15 @@ export class GatewayModule {
         }),
       ],
       controllers: [HealthController],
-      providers: [{ provide: SETTINGS, useValue: settings }, DrainService, RoomsGateway],
+      providers: [
+        { provide: SETTINGS, useValue: settings },
+        DrainService,
+        Sessions,
+        AccessService,
+        Entrance,
+        RoomsGateway,
+        AccessGateway,
+      ],
     };
   }
 }

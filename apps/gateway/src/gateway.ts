@@ -24,10 +24,10 @@ export interface Gateway {
 const SPACIOUS = 1024 * 1024;
 
 /** @throws BroadcastError `BAD_REQUEST` when a gateway with these settings would be of no use */
-export function checkSettings({ AUTH_ANONYMOUS }: Settings): void {
-  if (AUTH_ANONYMOUS) return;
-  const why = 'no client could enter: tokens are not supported yet, and anonymous access is off';
-  throw new BroadcastError('BAD_REQUEST', `AUTH_ANONYMOUS: ${why}. Set AUTH_ANONYMOUS=true.`);
+export function checkSettings({ AUTH_ANONYMOUS, AUTH_JWT_SECRET, AUTH_JWKS_URL }: Settings): void {
+  if (AUTH_ANONYMOUS || AUTH_JWT_SECRET || AUTH_JWKS_URL !== undefined) return;
+  const how = 'set AUTH_JWT_SECRET or AUTH_JWKS_URL, or AUTH_ANONYMOUS=true to let everybody in';
+  throw new BroadcastError('BAD_REQUEST', `AUTH_JWT_SECRET: no client could enter: ${how}.`);
 }
 
 /**

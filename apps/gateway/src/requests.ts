@@ -50,8 +50,10 @@ export const historyRequest = z
 /** Who a client says it is, where anonymous access is on. */
 export const userName = z.string('a string').regex(NAME, NAME_RULE);
 
+export const renewRequest = z.object({ token: z.string('a string') });
+
 /** The requests that there are. */
-export const REQUESTS = ['room:join', 'room:leave', 'room:send', 'room:history'] as const;
+export const REQUESTS = ['room:join', 'room:leave', 'room:send', 'room:history', 'auth:renew'] as const;
 
 /** @throws RequestError `BAD_REQUEST`, naming each wrong field and what was expected */
 export function check<T>(schema: z.ZodType<T>, value: unknown, what = 'the request'): T {

@@ -10,6 +10,8 @@ import type { Transport } from './transport.js';
 import { transports, type TransportName } from './transports/index.js';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+/** Characters of a secret for tokens: HS256 asks for a key as long as its hash. */
+const SHORTEST_TOKEN_SECRET = 32;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const;
 
 const schema = z
@@ -28,11 +30,15 @@ const schema = z
       .string()
       .regex(/^[\w:.-]{0,64}$/, 'at most 64 of A-Z a-z 0-9 _ : . -')
       .default(''),
-    BROADCAST_SECRET: secrets().optional(),
+    BROADCAST_SECRET: secrets(SHORTEST_SECRET).optional(),
     BROADCAST_REQUIRE_SIGNED: boolean().default(false),
     HISTORY_SIZE: integer('a number of messages from 0 to 100000', 0, 100_000).optional(),
     HISTORY_TTL: lifetime().optional(),
     ROOM_PROFILES: profiles().default({}),
+    AUTH_JWT_SECRET: secrets(SHORTEST_TOKEN_SECRET).optional(),
+    AUTH_JWKS_URL: url(['https:', 'http:']).optional(),
+    AUTH_JWT_ISSUER: z.string().optional(),
+    AUTH_JWT_AUDIENCE: z.string().optional(),
     AUTH_ANONYMOUS: boolean().optional(),
     CORS_ORIGINS: origins().default([]),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
@@ -100,9 +106,11 @@ export function createBus(environment: Environment = readEnvironment(), options:
 /** The environment as it may be shown, and given again: without the passwords and secrets in it. */
 export function showEnvironment(environment: Environment): Record<string, unknown> {
   const { REDIS_URL, RABBITMQ_URL, BROADCAST_SECRET, SHUTDOWN_GRACE, JOB_LEASE, CORS_ORIGINS } = environment;
-  const { HISTORY_TTL, ROOM_PROFILES } = environment;
+  const { HISTORY_TTL, ROOM_PROFILES, AUTH_JWT_SECRET, AUTH_JWKS_URL } = environment;
   return {
     ...environment,
+    ...(AUTH_JWT_SECRET && { AUTH_JWT_SECRET: AUTH_JWT_SECRET.map(() => '***').join(',') }),
+    ...(AUTH_JWKS_URL !== undefined && { AUTH_JWKS_URL: hidePassword(AUTH_JWKS_URL) }),
     ...(REDIS_URL !== undefined && { REDIS_URL: hidePassword(REDIS_URL) }),
     ...(RABBITMQ_URL !== undefined && { RABBITMQ_URL: hidePassword(RABBITMQ_URL) }),
     ...(BROADCAST_SECRET && { BROADCAST_SECRET: BROADCAST_SECRET.map(() => '***').join(',') }),
@@ -130,12 +138,12 @@ function boolean() {
   return z.enum(['true', 'false', '1', '0'], 'true or false').transform((value) => value === 'true' || value === '1');
 }
 
-function secrets() {
-  const what = `secrets of at least ${SHORTEST_SECRET} characters, separated by commas`;
+function secrets(shortest: number) {
+  const what = `secrets of at least ${shortest} characters, separated by commas`;
   return z
     .string()
     .transform((value) => value.split(',').map((secret) => secret.trim()))
-    .refine((list) => list.every(({ length }) => length >= SHORTEST_SECRET), what);
+    .refine((list) => list.every(({ length }) => length >= shortest), what);
 }
 
 function origins() {
