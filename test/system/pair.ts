@@ -5,7 +5,7 @@
 import { memory, readEnvironment } from '@app/broadcast';
 import { randomBytes } from 'node:crypto';
 import { startGateway } from '../../apps/gateway/src/gateway.js';
-import { runGateway } from './processes.js';
+import { runGateway, UNLIMITED } from './processes.js';
 
 export interface Pair {
   /** Where they listen. */
@@ -47,7 +47,8 @@ export async function startProcesses(environment: NodeJS.ProcessEnv): Promise<Pa
 
 async function startHere(environment: NodeJS.ProcessEnv = {}): Promise<Pair> {
   const transport = memory();
-  const settings = { PORT: '0', HOST: '127.0.0.1', LOG_LEVEL: 'fatal', SHUTDOWN_GRACE: '0s', ...environment };
+  const own = { PORT: '0', HOST: '127.0.0.1', LOG_LEVEL: 'fatal', SHUTDOWN_GRACE: '0s' };
+  const settings = { ...own, ...UNLIMITED, ...environment };
   const gateways = await Promise.all(
     ['gw-1', 'gw-2'].map((INSTANCE_ID) => startGateway(readEnvironment({ ...settings, INSTANCE_ID }), transport)),
   );

@@ -8,6 +8,7 @@ import { AccessService } from './access/access.service.js';
 import { DrainService } from './drain.service.js';
 import { Entrance } from './entrance.js';
 import { HealthController } from './health.controller.js';
+import { LimitsService } from './limits/limits.service.js';
 import { RoomsGateway } from './rooms.gateway.js';
 import { Sessions } from './sessions.js';
 import { SETTINGS, type Settings } from './settings.js';
@@ -30,6 +31,7 @@ export class GatewayModule {
         DrainService,
         Sessions,
         AccessService,
+        LimitsService,
         Entrance,
         RoomsGateway,
         AccessGateway,

@@ -23,6 +23,9 @@ export interface Gateway {
 /** Up to this size a message that is too large gets a proper refusal; beyond it Engine.IO drops the client, in bytes. */
 const SPACIOUS = 1024 * 1024;
 
+/** How long a connection may stay without asking to be let in, in ms. */
+const CONNECT_TIMEOUT = 10_000;
+
 /** @throws BroadcastError `BAD_REQUEST` when a gateway with these settings would be of no use */
 export function checkSettings({ AUTH_ANONYMOUS, AUTH_JWT_SECRET, AUTH_JWKS_URL }: Settings): void {
   if (AUTH_ANONYMOUS || AUTH_JWT_SECRET || AUTH_JWKS_URL !== undefined) return;
@@ -45,7 +48,11 @@ export async function startGateway(settings: Settings, transport: Transport = tr
   const maxHttpBufferSize = Math.max(SPACIOUS, 4 * settings.MAX_MESSAGE_BYTES);
   const cors = settings.CORS_ORIGINS.includes('*') ? { origin: '*' } : { origin: settings.CORS_ORIGINS };
   app.useWebSocketAdapter(
-    new BroadcastIoAdapter(app, { role: 'gateway', strict: true, server: { maxHttpBufferSize, cors } }),
+    new BroadcastIoAdapter(app, {
+      role: 'gateway',
+      strict: true,
+      server: { maxHttpBufferSize, cors, connectTimeout: CONNECT_TIMEOUT },
+    }),
   );
   try {
     await app.listen(settings.PORT, settings.HOST);

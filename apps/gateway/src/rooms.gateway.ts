@@ -16,9 +16,14 @@ import { RequestError, RETRY_AFTER } from './answer.js';
 import { AnswerFilter } from './answer.filter.js';
 import { Entrance } from './entrance.js';
 import { check, historyRequest, joinRequest, leaveRequest, sendRequest } from './requests.js';
-import { Sessions, type UserSocket } from './sessions.js';
+import { Sessions, type Session, type UserSocket } from './sessions.js';
 
 type Answer = (answer: object) => void;
+
+interface Entering {
+  room: string;
+  since?: Mark;
+}
 
 @WebSocketGateway()
 @UseFilters(AnswerFilter)
@@ -45,20 +50,13 @@ export class RoomsGateway implements OnGatewayInit<Server> {
   @SubscribeMessage('room:join')
   async join(@ConnectedSocket() socket: UserSocket, @MessageBody() body: unknown, @Ack() ack?: Answer) {
     const { room, since } = check(joinRequest, body);
-    if (!this.#sessions.of(socket).identity.rooms.match(room)) {
-      throw new RequestError('FORBIDDEN', `you may not join room ${room}: your token does not name it`);
-    }
-    if (await this.#isPrivate(room)) throw new RequestError('FORBIDDEN', 'that name belongs to a socket');
-    if (this.#rooms.keeps(room)) return this.#enterKept(socket, { room, since }, ack);
-    const wasIn = socket.rooms.has(room);
-    await socket.join(room);
-    // Another join of the same socket may have failed meanwhile, and taken it out again.
-    if (!this.#adapter.isHeard(room) || !socket.rooms.has(room)) {
-      if (!wasIn) await socket.leave(room);
-      throw unconfirmed();
-    }
-    const count = await this.#adapter.countSockets(room);
-    ack?.({ ok: true, room, count, ...(since && { recovered: false, missed: [] }) });
+    const session = this.#sessions.of(socket);
+    this.#entrance.checkJoin(session, room);
+    await session.joining(room, async () => {
+      if (await this.#isPrivate(room)) throw new RequestError('FORBIDDEN', 'that name belongs to a socket');
+      if (this.#rooms.keeps(room)) await this.#enterKept(session, { room, since }, ack);
+      else await this.#enterLive(session, { room, since }, ack);
+    });
   }
 
   @SubscribeMessage('room:leave')
@@ -74,9 +72,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
     if (room === socket.id || !socket.rooms.has(room)) {
       throw new RequestError('NOT_IN_ROOM', `you are not in room ${room}: join it first`);
     }
-    if (!this.#sessions.of(socket).identity.publish.match(room)) {
-      throw new RequestError('FORBIDDEN', `you may not send to room ${room}: your token does not allow it`);
-    }
+    this.#entrance.checkSend(this.#sessions.of(socket), room);
     const published = await this.#rooms.publish({ room, event, data, id, from: socket.data.user });
     return { ok: true, ...published };
   }
@@ -92,8 +88,22 @@ export class RoomsGateway implements OnGatewayInit<Server> {
     return { ok: true, ...(await this.#rooms.history(request)) };
   }
 
+  async #enterLive(session: Session, { room, since }: Entering, ack?: Answer): Promise<void> {
+    const { socket } = session;
+    const wasIn = socket.rooms.has(room);
+    await socket.join(room);
+    // Another join of the same socket may have failed meanwhile, and taken it out again.
+    if (!this.#adapter.isHeard(room) || !socket.rooms.has(room)) {
+      if (!wasIn) await socket.leave(room);
+      throw unconfirmed();
+    }
+    const count = await this.#adapter.countSockets(room);
+    ack?.({ ok: true, room, count, ...(since && { recovered: false, missed: [] }) });
+  }
+
   /** Joins and answers in one turn: what is said in the room from then on comes after the answer, and only there. */
-  async #enterKept(socket: UserSocket, { room, since }: { room: string; since?: Mark }, ack?: Answer): Promise<void> {
+  async #enterKept(session: Session, { room, since }: Entering, ack?: Answer): Promise<void> {
+    const { socket } = session;
     const followed = this.#rooms.follow(room);
     try {
       await followed.ready();

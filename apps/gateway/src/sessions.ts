@@ -18,6 +18,7 @@ export class Session {
   #identity: Identity;
   #identifiedAt = Date.now();
   #gone = false;
+  readonly #joining = new Set<string>();
   readonly #onIdentity: (() => void)[] = [];
   readonly #onGone: (() => void)[] = [];
 
@@ -43,8 +44,30 @@ export class Session {
     return this.#identifiedAt;
   }
 
+  /** Whether its connection has ended. */
   get gone(): boolean {
     return this.#gone;
+  }
+
+  /** Whether it has joined the room, or is about to. */
+  isIn(room: string): boolean {
+    return this.socket.rooms.has(room) || this.#joining.has(room);
+  }
+
+  /** How many rooms it has joined, or is about to. */
+  get size(): number {
+    return this.socket.rooms.size - (this.socket.rooms.has(this.socket.id) ? 1 : 0) + this.#joining.size;
+  }
+
+  /** Notes a room that it is about to join, for as long as that takes. */
+  async joining<T>(room: string, join: () => Promise<T>): Promise<T> {
+    const isFirst = !this.isIn(room);
+    if (isFirst) this.#joining.add(room);
+    try {
+      return await join();
+    } finally {
+      if (isFirst) this.#joining.delete(room);
+    }
   }
 
   /** Says again who it is: the same user, with other rights. */

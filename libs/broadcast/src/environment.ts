@@ -10,6 +10,7 @@ import type { Transport } from './transport.js';
 import { transports, type TransportName } from './transports/index.js';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+type Unit = keyof typeof UNITS;
 /** Characters of a secret for tokens: HS256 asks for a key as long as its hash. */
 const SHORTEST_TOKEN_SECRET = 32;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const;
@@ -42,6 +43,15 @@ const schema = z
     AUTH_ANONYMOUS: boolean().optional(),
     CORS_ORIGINS: origins().default([]),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
+    RATE_LIMIT: rate().default({ count: 20, per: 1_000 }),
+    RATE_LIMIT_USER: rate().default({ count: 60, per: 1_000 }),
+    RATE_LIMIT_ROOM: rate().default({ count: 1_000, per: 1_000 }),
+    JOIN_LIMIT: rate().default({ count: 200, per: 10_000 }),
+    HANDSHAKE_RATE: rate().default({ count: 1_000, per: 10_000 }),
+    MAX_ROOMS_PER_SOCKET: amount().default(200),
+    MAX_CONNECTIONS: amount().default(20_000),
+    MAX_CONNECTIONS_PER_USER: amount().default(50),
+    TRUST_PROXY: integer('a number of proxies from 0 to 10', 0, 10).default(0),
     SHUTDOWN_GRACE: duration().default(25_000),
     JOB_LEASE: duration()
       .refine((value) => value >= 1_000 && value <= 3_600_000, 'a duration from 1s to 1h')
@@ -103,12 +113,17 @@ export function createBus(environment: Environment = readEnvironment(), options:
   return new Bus(transportOf(environment), { ...optionsOf(environment), ...options });
 }
 
+/** So many in so much time, in ms, or no limit. */
+export type Rate = { readonly count: number; readonly per: number } | 'off';
+
 /** The environment as it may be shown, and given again: without the passwords and secrets in it. */
 export function showEnvironment(environment: Environment): Record<string, unknown> {
   const { REDIS_URL, RABBITMQ_URL, BROADCAST_SECRET, SHUTDOWN_GRACE, JOB_LEASE, CORS_ORIGINS } = environment;
   const { HISTORY_TTL, ROOM_PROFILES, AUTH_JWT_SECRET, AUTH_JWKS_URL } = environment;
+  const rates = Object.entries(environment).filter(([, value]) => isRate(value)) as [string, Rate][];
   return {
     ...environment,
+    ...Object.fromEntries(rates.map(([name, value]) => [name, showRate(value)])),
     ...(AUTH_JWT_SECRET && { AUTH_JWT_SECRET: AUTH_JWT_SECRET.map(() => '***').join(',') }),
     ...(AUTH_JWKS_URL !== undefined && { AUTH_JWKS_URL: hidePassword(AUTH_JWKS_URL) }),
     ...(REDIS_URL !== undefined && { REDIS_URL: hidePassword(REDIS_URL) }),
@@ -136,6 +151,37 @@ function integer(what: string, min: number, max: number) {
 
 function boolean() {
   return z.enum(['true', 'false', '1', '0'], 'true or false').transform((value) => value === 'true' || value === '1');
+}
+
+/** `20/s`, `100/10s`, or `off`. */
+function rate() {
+  const what = 'a rate such as 20/s or 100/10s, or off';
+  return z
+    .string()
+    .regex(/^([1-9]\d{0,8}\/([1-9]\d{0,5})?(ms|s|m|h)|off)$/, what)
+    .transform((value): Rate => {
+      if (value === 'off') return value;
+      const [, count, amount, unit] = /^(\d+)\/(\d*)(\w+)$/.exec(value) as unknown as [string, string, string, Unit];
+      return { count: Number(count), per: Number(amount || 1) * UNITS[unit] };
+    });
+}
+
+function isRate(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'per' in value;
+}
+
+function showRate(value: Rate): string {
+  return value === 'off' ? value : `${value.count}/${value.per}ms`;
+}
+
+/** A number of things, or `off` for no limit. */
+function amount() {
+  const what = 'a number from 1 to 10000000, or off';
+  return z
+    .string()
+    .regex(/^([1-9]\d{0,7}|off)$/, what)
+    .transform((value) => (value === 'off' ? value : Number(value)))
+    .refine((value) => value === 'off' || value <= 10_000_000, what);
 }
 
 function secrets(shortest: number) {
@@ -190,7 +236,7 @@ function duration() {
     .string(what)
     .regex(/^\d{1,9}(ms|s|m|h)$/, what)
     .transform((value) => {
-      const [, amount, unit] = /^(\d+)(\w+)$/.exec(value) as unknown as [string, string, keyof typeof UNITS];
+      const [, amount, unit] = /^(\d+)(\w+)$/.exec(value) as unknown as [string, string, Unit];
       return Number(amount) * UNITS[unit];
     });
 }

@@ -16,6 +16,7 @@ export {
   showEnvironment,
   transportOf,
   type Environment,
+  type Rate,
 } from './environment.js';
 export { decode, decodeArgs, encode, isReservedEvent, NEWER, type Header, type Message } from './envelope.js';
 export { BroadcastError, type BroadcastErrorCode } from './errors.js';
