@@ -77,6 +77,7 @@ describe('the environment', () => {
     ['ROOM_PROFILES', '{"game":{}}', { game: {} }],
     ['ROOM_PROFILES', '{"game":{"history":{"size":0}}}', { game: { history: { size: 0 } } }],
     ['ROOM_PROFILES', ' { "a b": { "history": { "ttl": "10m" } } } ', { 'a b': { history: { ttl: 600_000 } } }],
+    ['ROOM_PROFILES', '{"x":{"slowMode":"10s"},"y":{"slowMode":5}}', { x: { slowMode: 10_000 }, y: { slowMode: 5 } }],
     ['ROOM_PROFILES', '{"x":{"history":{"size":9,"ttl":1000}}}', { x: { history: { size: 9, ttl: 1_000 } } }],
     ['AUTH_JWT_SECRET', 'x'.repeat(32), ['x'.repeat(32)]],
     ['AUTH_JWT_SECRET', `${'x'.repeat(32)}, ${'y'.repeat(40)}`, ['x'.repeat(32), 'y'.repeat(40)]],
@@ -281,10 +282,10 @@ describe('the environment as it is shown', () => {
 
   it('has no secrets in it, only how many there are', () => {
     const BROADCAST_SECRET = 'the new secret of all,the old secret of all';
-    const AUTH_JWT_SECRET = `the new secret of all for tokens,${BROADCAST_SECRET}`.replaceAll(',', ' of all the same,');
+    const AUTH_JWT_SECRET = 'the new secret of all for tokens,the old secret of all for tokens';
     const AUTH_JWKS_URL = 'https://me:key of all@host/keys';
     const shown = showEnvironment(readEnvironment({ BROADCAST_SECRET, AUTH_JWT_SECRET, AUTH_JWKS_URL }));
-    expect(shown).toMatchObject({ BROADCAST_SECRET: '***,***', AUTH_JWT_SECRET: '***,***,***' });
+    expect(shown).toMatchObject({ BROADCAST_SECRET: '***,***', AUTH_JWT_SECRET: '***,***' });
     expect(shown).toMatchObject({ AUTH_JWKS_URL: 'https://me:***@host/keys' });
     expect(JSON.stringify(shown)).not.toContain('of all');
   });

@@ -201,14 +201,15 @@ function origins() {
     .refine((list) => list.every(isOrigin), what);
 }
 
-/** JSON: `{"support":{"history":{"size":1000,"ttl":"24h"}},"game":{"history":{"size":0}}}` */
+/** JSON: `{"support":{"history":{"size":1000,"ttl":"24h"},"slowMode":"10s"},"game":{"history":{"size":0}}}` */
 function profiles() {
   const what = 'JSON such as {"game":{"history":{"size":0}},"support":{"history":{"size":1000,"ttl":"24h"}}}';
   const history = z.strictObject({
     size: z.int(what).min(0, what).max(100_000, what).optional(),
     ttl: z.union([z.number().min(1_000), lifetime()], what).optional(),
   });
-  const schema = z.record(z.string(), z.strictObject({ history: history.optional() }));
+  const slowMode = z.union([z.number().min(0).max(86_400_000), duration()], what).optional();
+  const schema = z.record(z.string(), z.strictObject({ history: history.optional(), slowMode }));
   return z.string().transform((value, context): z.output<typeof schema> => {
     const { success, data } = schema.safeParse(parseJson(value));
     if (success) return data;

@@ -21,6 +21,16 @@ export {
 export { decode, decodeArgs, encode, isReservedEvent, NEWER, type Header, type Message } from './envelope.js';
 export { BroadcastError, type BroadcastErrorCode } from './errors.js';
 export {
+  FOREVER,
+  Moderation,
+  type Kick,
+  type ModerationOptions,
+  type Restricting,
+  type Restriction,
+  type RestrictionKind,
+  type Subject,
+} from './rooms/moderation.js';
+export {
   Rooms,
   RoomSpeaker,
   type HistoryRequest,
@@ -48,7 +58,9 @@ export type {
   LogPage,
   OpenOptions,
   ReadOptions,
+  RecordStore,
   RoomLog,
+  StoredRecord,
   Transport,
 } from './transport.js';
 export { memory } from './transports/memory.js';

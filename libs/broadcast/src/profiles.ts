@@ -13,6 +13,8 @@ export interface HistoryOptions {
 
 export interface Profile {
   readonly history?: Partial<HistoryOptions>;
+  /** The while between any two messages of a user, in ms: for whoever lets users speak. @default none */
+  readonly slowMode?: number;
 }
 
 export interface ProfilesOptions {
