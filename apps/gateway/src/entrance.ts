@@ -3,25 +3,45 @@
  */
 import { Injectable } from '@nestjs/common';
 import type { Server as HttpServer } from 'node:http';
-import type { Server } from 'socket.io';
+import type { Server, Socket } from 'socket.io';
 import { AccessService } from './access/access.service.js';
 import { isAck, refusalOf, RequestError, RETRY_AFTER } from './answer.js';
 import { DrainService } from './drain.service.js';
 import { LimitsService } from './limits/limits.service.js';
+import { ModerationService, type Settle } from './moderation/moderation.service.js';
 import { REQUESTS } from './requests.js';
 import { Sessions, type Session, type UserSocket } from './sessions.js';
 
+/** How long a connection may stay without asking to be let in, in ms. */
+export const CONNECT_TIMEOUT = 10_000;
+/** How long a client may take to say goodbye too, in ms. By itself a websocket waits for 30 s. */
+const GOODBYE = 2_000;
 /** How long who was refused may keep the connection, in ms. */
 const HANG_UP = 1_000;
+
+type EngineSocket = Socket['conn'];
+
+/** What is under a connection on a websocket. */
+interface WebSocket {
+  terminate(): void;
+}
 
 @Injectable()
 export class Entrance {
   readonly #access: AccessService;
   readonly #drain: DrainService;
   readonly #limits: LimitsService;
+  readonly #moderation: ModerationService;
   readonly #sessions: Sessions;
 
-  constructor(access: AccessService, drain: DrainService, limits: LimitsService, sessions: Sessions) {
+  constructor(
+    access: AccessService,
+    drain: DrainService,
+    limits: LimitsService,
+    moderation: ModerationService,
+    sessions: Sessions,
+  ) {
+    this.#moderation = moderation;
     this.#access = access;
     this.#drain = drain;
     this.#limits = limits;
@@ -30,8 +50,9 @@ export class Entrance {
 
   attach(server: Server): void {
     this.#drain.attach(server, server.httpServer as HttpServer);
-    server.engine.on('connection', (connection: { close(): void }) => {
+    server.engine.on('connection', (connection: EngineSocket) => {
       if (server.engine.clientsCount > this.#limits.mostConnections) connection.close();
+      setTimeout(() => connection.readyState === 'open' || terminate(connection), CONNECT_TIMEOUT + GOODBYE).unref();
     });
     server.use((socket: UserSocket, next) => {
       this.#enter(socket).then(
@@ -41,25 +62,44 @@ export class Entrance {
           next(Object.assign(new Error(data.message), { data }));
           // Clients of Socket.IO hang up by themselves; others would keep the connection for as long as they like.
           setTimeout(() => socket.conn.close(), HANG_UP).unref();
+          setTimeout(() => terminate(socket.conn), HANG_UP + GOODBYE).unref();
         },
       );
     });
   }
 
-  /** Whether somebody may join a room. @throws RequestError `FORBIDDEN`, `RATE_LIMITED` */
+  /** Whether somebody may join one more room. @throws RequestError `FORBIDDEN`, `RATE_LIMITED` */
   checkJoin(session: Session, room: string): void {
-    if (!session.identity.rooms.match(room)) {
-      throw new RequestError('FORBIDDEN', `you may not join room ${room}: your token does not name it`);
-    }
+    this.checkStay(session, room);
     this.#limits.room(session, room);
   }
 
-  /** Whether somebody may say one more thing in a room. @throws RequestError `FORBIDDEN`, `RATE_LIMITED` */
-  checkSend({ identity: { user, publish } }: Session, room: string): void {
+  /** Whether somebody may be in a room. @throws RequestError `FORBIDDEN` */
+  checkStay({ identity: { user, rooms } }: Session, room: string): void {
+    if (!rooms.match(room)) {
+      throw new RequestError('FORBIDDEN', `you may not join room ${room}: your token does not name it`);
+    }
+    this.#moderation.checkBan(user, room);
+  }
+
+  /**
+   * Whether somebody may say one more thing in a room. What it returns is to be told whether that was said.
+   *
+   * @throws RequestError `FORBIDDEN`, `RATE_LIMITED`
+   */
+  checkSend(session: Session, room: string): Settle {
+    const { user, publish } = session.identity;
     if (!publish.match(room)) {
       throw new RequestError('FORBIDDEN', `you may not send to room ${room}: your token does not allow it`);
     }
-    this.#limits.message(user, room);
+    const settle = this.#moderation.checkSend(session, room);
+    try {
+      this.#limits.message(user, room);
+    } catch (error) {
+      settle(false);
+      throw error;
+    }
+    return settle;
   }
 
   /** @throws RequestError through the promise */
@@ -67,7 +107,10 @@ export class Entrance {
     if (this.#drain.draining) throw new RequestError('UNAVAILABLE', 'this instance is shutting down', RETRY_AFTER);
     await this.#limits.handshake(socket.handshake);
     const identity = await this.#access.identify(socket.handshake.auth);
+    this.#moderation.checkBan(identity.user);
     this.#limits.connection(identity.user);
+    // It says nothing more by which its session would end.
+    if (socket.conn.readyState === 'closed') throw new RequestError('UNAVAILABLE', 'the connection has ended');
     socket.data.user = identity.user;
     const session = this.#sessions.begin(socket, identity);
     this.#access.watch(session);
@@ -96,4 +139,8 @@ export class Entrance {
 function isIn(session: Session, body: unknown): boolean {
   const { room } = (body ?? {}) as { room?: unknown };
   return typeof room === 'string' && session.socket.rooms.has(room);
+}
+
+function terminate({ transport }: EngineSocket): void {
+  (transport as { socket?: Partial<WebSocket> }).socket?.terminate?.();
 }

@@ -1,7 +1,7 @@
 /*
  * The gateway as a Nest module: rooms over Socket.IO, health over HTTP.
  */
-import { BroadcastModule, optionsOf, type Transport } from '@app/broadcast/nest';
+import { BroadcastModule, Bus, Moderation, optionsOf, type Transport } from '@app/broadcast/nest';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { AccessGateway } from './access/access.gateway.js';
 import { AccessService } from './access/access.service.js';
@@ -9,6 +9,9 @@ import { DrainService } from './drain.service.js';
 import { Entrance } from './entrance.js';
 import { HealthController } from './health.controller.js';
 import { LimitsService } from './limits/limits.service.js';
+import { ModerationController } from './moderation/moderation.controller.js';
+import { ModerationGateway } from './moderation/moderation.gateway.js';
+import { ModerationService } from './moderation/moderation.service.js';
 import { RoomsGateway } from './rooms.gateway.js';
 import { Sessions } from './sessions.js';
 import { SETTINGS, type Settings } from './settings.js';
@@ -25,16 +28,19 @@ export class GatewayModule {
           maxMessageBytes: settings.MAX_MESSAGE_BYTES,
         }),
       ],
-      controllers: [HealthController],
+      controllers: [HealthController, ModerationController],
       providers: [
         { provide: SETTINGS, useValue: settings },
         DrainService,
         Sessions,
         AccessService,
         LimitsService,
+        { provide: Moderation, inject: [Bus], useFactory: (bus: Bus) => new Moderation(bus) },
+        ModerationService,
         Entrance,
         RoomsGateway,
         AccessGateway,
+        ModerationGateway,
       ],
     };
   }

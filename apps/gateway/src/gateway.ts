@@ -11,6 +11,7 @@ import {
 } from '@app/broadcast/nest';
 import { ConsoleLogger, LOG_LEVELS, Logger, type INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { CONNECT_TIMEOUT } from './entrance.js';
 import { GatewayModule } from './gateway.module.js';
 import type { Settings } from './settings.js';
 
@@ -22,9 +23,6 @@ export interface Gateway {
 
 /** Up to this size a message that is too large gets a proper refusal; beyond it Engine.IO drops the client, in bytes. */
 const SPACIOUS = 1024 * 1024;
-
-/** How long a connection may stay without asking to be let in, in ms. */
-const CONNECT_TIMEOUT = 10_000;
 
 /** @throws BroadcastError `BAD_REQUEST` when a gateway with these settings would be of no use */
 export function checkSettings({ AUTH_ANONYMOUS, AUTH_JWT_SECRET, AUTH_JWKS_URL }: Settings): void {

@@ -8,7 +8,8 @@ import { RequestError } from './answer.js';
 const NAME = /^[\w:.@-]{1,128}$/;
 const NAME_RULE = '1 to 128 of A-Z a-z 0-9 _ : . @ -';
 
-const room = z.string('a string').regex(NAME, NAME_RULE);
+export const roomName = z.string('a string').regex(NAME, NAME_RULE);
+const room = roomName;
 
 const position = z.string('a position: the pos of a message').regex(POSITION, 'a position: the pos of a message');
 const id = z.string('a string').regex(/^[\x21-\x7e]{1,128}$/, '1 to 128 printable ASCII characters');
@@ -53,7 +54,10 @@ export const userName = z.string('a string').regex(NAME, NAME_RULE);
 export const renewRequest = z.object({ token: z.string('a string') });
 
 /** The requests that there are. */
-export const REQUESTS = ['room:join', 'room:leave', 'room:send', 'room:history', 'auth:renew'] as const;
+export const REQUESTS = [
+  ...['room:join', 'room:leave', 'room:send', 'room:history', 'auth:renew'],
+  ...['room:mute', 'room:unmute', 'room:kick', 'room:ban', 'room:unban', 'room:slow', 'room:restrictions'],
+];
 
 /** @throws RequestError `BAD_REQUEST`, naming each wrong field and what was expected */
 export function check<T>(schema: z.ZodType<T>, value: unknown, what = 'the request'): T {

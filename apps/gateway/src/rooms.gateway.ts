@@ -72,9 +72,15 @@ export class RoomsGateway implements OnGatewayInit<Server> {
     if (room === socket.id || !socket.rooms.has(room)) {
       throw new RequestError('NOT_IN_ROOM', `you are not in room ${room}: join it first`);
     }
-    this.#entrance.checkSend(this.#sessions.of(socket), room);
-    const published = await this.#rooms.publish({ room, event, data, id, from: socket.data.user });
-    return { ok: true, ...published };
+    const settle = this.#entrance.checkSend(this.#sessions.of(socket), room);
+    try {
+      const published = await this.#rooms.publish({ room, event, data, id, from: socket.data.user });
+      settle(true);
+      return { ok: true, ...published };
+    } catch (error) {
+      settle(false);
+      throw error;
+    }
   }
 
   @SubscribeMessage('room:history')
@@ -95,6 +101,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
     // Another join of the same socket may have failed meanwhile, and taken it out again.
     if (!this.#adapter.isHeard(room) || !socket.rooms.has(room)) {
       if (!wasIn) await socket.leave(room);
+      this.#entrance.checkStay(session, room);
       throw unconfirmed();
     }
     const count = await this.#adapter.countSockets(room);
@@ -112,6 +119,8 @@ export class RoomsGateway implements OnGatewayInit<Server> {
         !except.some((name) => socket.rooms.has(name));
       await this.#rooms.replay({ room, since, visible }, ({ recovered, missed, mark }) => {
         if (!followed.live || !socket.connected) throw unconfirmed();
+        // It may have been decided meanwhile that they may not.
+        this.#entrance.checkStay(session, room);
         const count = others + (socket.rooms.has(room) ? 0 : 1);
         void socket.join(room);
         ack?.({ ok: true, room, ...mark, count, ...(since && { recovered, missed }) });

@@ -92,10 +92,10 @@ export class Session {
   }
 
   /** Says why, and takes the socket out of a room. */
-  async expel(room: string, reason: string): Promise<void> {
+  async expel(room: string, reason: string, retryAfter?: number): Promise<void> {
     if (!this.socket.rooms.has(room)) return;
     const left = this.socket.leave(room);
-    this.socket.emit('room:closed', { room, reason });
+    this.socket.emit('room:closed', { room, reason, ...(retryAfter !== undefined && { retryAfter }) });
     await left;
   }
 

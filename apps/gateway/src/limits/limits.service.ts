@@ -12,17 +12,9 @@ import { addressOf, type Handshake } from './address.js';
 import { Buckets } from './buckets.js';
 import { TokenBucket } from './token-bucket.js';
 
-/** Why something was refused. */
+/** What there is too much of: requests, joins or rooms of a socket, messages of a user or in a room, and so on. */
 export type LimitReason =
-  | 'requests of a socket'
-  | 'joins of a socket'
-  | 'rooms of a socket'
-  | 'messages of a user'
-  | 'messages in a room'
-  | 'slow mode'
-  | 'handshakes of an address'
-  | 'connections'
-  | 'connections of a user';
+  'socket' | 'joins' | 'rooms' | 'user' | 'room' | 'slow_mode' | 'handshakes' | 'connections' | 'user_connections';
 
 /** Beyond the connections that are allowed, so many more are let in to be told why they are not. */
 const TOLD = 100;
@@ -32,15 +24,15 @@ export class LimitsService {
   /** What was refused so far, by reason. */
   readonly counts: Readonly<Record<LimitReason, number>>;
   readonly #counts: Record<LimitReason, number> = {
-    'requests of a socket': 0,
-    'joins of a socket': 0,
-    'rooms of a socket': 0,
-    'messages of a user': 0,
-    'messages in a room': 0,
-    'slow mode': 0,
-    'handshakes of an address': 0,
+    socket: 0,
+    joins: 0,
+    rooms: 0,
+    user: 0,
+    room: 0,
+    slow_mode: 0,
+    handshakes: 0,
     connections: 0,
-    'connections of a user': 0,
+    user_connections: 0,
   };
   readonly #settings: Settings;
   readonly #sessions: Sessions;
@@ -73,7 +65,7 @@ export class LimitsService {
     const address = addressOf(handshake, this.#settings.TRUST_PROXY);
     await this.#handshakes?.consume(address).catch((thrown: unknown) => {
       if (!(thrown instanceof RateLimiterRes)) throw thrown;
-      throw this.refusal('handshakes of an address', 'too many connections are made from here', thrown.msBeforeNext);
+      throw this.refusal('handshakes', 'too many connections are made from here', thrown.msBeforeNext);
     });
   }
 
@@ -85,27 +77,27 @@ export class LimitsService {
     }
     if (MAX_CONNECTIONS_PER_USER !== 'off' && this.#sessions.ofUser(user).size >= MAX_CONNECTIONS_PER_USER) {
       const problem = `${user} has ${MAX_CONNECTIONS_PER_USER} connections already: close one`;
-      throw this.refusal('connections of a user', problem, RETRY_AFTER);
+      throw this.refusal('user_connections', problem, RETRY_AFTER);
     }
   }
 
   /** A request of any kind but a join. @throws RequestError `RATE_LIMITED` */
   request(session: Session): void {
     const wait = take(this.#requests, session, this.#settings.RATE_LIMIT);
-    if (wait > 0) throw this.refusal('requests of a socket', 'this socket asks too much at a time', wait);
+    if (wait > 0) throw this.refusal('socket', 'this socket asks too much at a time', wait);
   }
 
   /** A request to join a room. @throws RequestError `RATE_LIMITED` */
   join(session: Session): void {
     const wait = take(this.#joins, session, this.#settings.JOIN_LIMIT);
-    if (wait > 0) throw this.refusal('joins of a socket', 'this socket joins too many rooms at a time', wait);
+    if (wait > 0) throw this.refusal('joins', 'this socket joins too many rooms at a time', wait);
   }
 
   /** One more room. @throws RequestError `RATE_LIMITED` */
   room(session: Session, room: string): void {
     const { MAX_ROOMS_PER_SOCKET: most } = this.#settings;
     if (most === 'off' || session.isIn(room) || session.size < most) return;
-    throw this.refusal('rooms of a socket', `this socket is in ${most} rooms already: leave one first`, RETRY_AFTER);
+    throw this.refusal('rooms', `this socket is in ${most} rooms already: leave one first`, RETRY_AFTER);
   }
 
   /** A message. @throws RequestError `RATE_LIMITED` */
@@ -113,12 +105,12 @@ export class LimitsService {
     const now = performance.now();
     const ofUser = this.#users?.of(user, now);
     const first = ofUser?.take(now) ?? 0;
-    if (first > 0) throw this.refusal('messages of a user', `${user} says too much at a time`, first);
+    if (first > 0) throw this.refusal('user', `${user} says too much at a time`, first);
     const second = this.#rooms?.of(room, now).take(now) ?? 0;
     if (second === 0) return;
     // Nothing was said.
     ofUser?.giveBack();
-    throw this.refusal('messages in a room', `too much is said in room ${room} at a time`, second);
+    throw this.refusal('room', `too much is said in room ${room} at a time`, second);
   }
 
   /** What is refused, counted. */
