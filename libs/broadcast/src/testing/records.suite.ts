@@ -9,7 +9,7 @@ import { codeOfRejection, type Stage } from './stage.js';
 const LATER = Date.now() + 3_600_000;
 
 /** Registers the cases, inside a `describe`. */
-export function records(stage: Stage, { network }: Features): void {
+export function records(stage: Stage, { network, log }: Features): void {
   const put = (bus: Bus, key: string, version: string, text: string, until = LATER) =>
     bus.records.put({ key, version, payload: Buffer.from(text), until });
   const all = async (bus: Bus) =>
@@ -79,6 +79,8 @@ export function records(stage: Stage, { network }: Features): void {
     const { transport, broker } = await stage.set.mortal!(stage.prefix);
     const bus = await stage.bus({ on: transport });
     await put(bus, 'a', '1', 'kept');
+    // RabbitMQ 3.10.8 writes the name of a stream down after 5 s: killed before that, it starts without it.
+    if (log === 'shared') await new Promise((resolve) => setTimeout(resolve, 6_000));
     await broker.kill();
     await until('it is noticed', () => bus.state === 'down');
     await broker.start();
