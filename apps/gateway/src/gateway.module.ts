@@ -5,8 +5,13 @@ import { BroadcastModule, optionsOf, type Transport } from '@app/broadcast/nest'
 import { Module, type DynamicModule } from '@nestjs/common';
 import { DrainService } from './drain.service.js';
 import { HealthController } from './health.controller.js';
+import { Directory } from './http/directory.js';
+import { RoomsController } from './http/rooms.controller.js';
+import { PresenceGateway } from './presence/presence.gateway.js';
+import { PresenceService } from './presence/presence.service.js';
 import { RoomsGateway } from './rooms.gateway.js';
 import { SETTINGS, type Settings } from './settings.js';
+import { SocketServer } from './socket-server.js';
 
 @Module({})
 export class GatewayModule {
@@ -20,8 +25,16 @@ export class GatewayModule {
           maxMessageBytes: settings.MAX_MESSAGE_BYTES,
         }),
       ],
-      controllers: [HealthController],
-      providers: [{ provide: SETTINGS, useValue: settings }, DrainService, RoomsGateway],
+      controllers: [HealthController, RoomsController],
+      providers: [
+        { provide: SETTINGS, useValue: settings },
+        DrainService,
+        SocketServer,
+        PresenceService,
+        Directory,
+        RoomsGateway,
+        PresenceGateway,
+      ],
     };
   }
 }

@@ -19,6 +19,7 @@ import { AnswerFilter } from './answer.filter.js';
 import { DrainService } from './drain.service.js';
 import { check, historyRequest, joinRequest, leaveRequest, REQUESTS, sendRequest, userName } from './requests.js';
 import { SETTINGS, type Settings } from './settings.js';
+import { SocketServer } from './socket-server.js';
 
 type Answer = (answer: object) => void;
 
@@ -35,9 +36,17 @@ export class RoomsGateway implements OnGatewayInit<Server> {
   readonly #rooms: Rooms;
   readonly #drain: DrainService;
   readonly #anonymous: boolean;
+  readonly #sockets: SocketServer;
   #server!: Server;
 
-  constructor(bus: Bus, rooms: Rooms, drain: DrainService, @Inject(SETTINGS) settings: Settings) {
+  constructor(
+    bus: Bus,
+    rooms: Rooms,
+    drain: DrainService,
+    sockets: SocketServer,
+    @Inject(SETTINGS) settings: Settings,
+  ) {
+    this.#sockets = sockets;
     this.#bus = bus;
     this.#rooms = rooms;
     this.#drain = drain;
@@ -46,6 +55,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
 
   afterInit(server: Server): void {
     this.#server = server;
+    this.#sockets.attach(server);
     this.#drain.attach(server, server.httpServer as HttpServer);
     server.use((socket: UserSocket, next) => {
       try {

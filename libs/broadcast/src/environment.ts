@@ -10,6 +10,10 @@ import type { Transport } from './transport.js';
 import { transports, type TransportName } from './transports/index.js';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+/** More members than clients can be shown the coming and going of. */
+const MAX_THRESHOLD = 10_000;
+/** Characters of a key for the HTTP API. */
+const SHORTEST_KEY = 16;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const;
 
 const schema = z
@@ -34,7 +38,9 @@ const schema = z
     HISTORY_TTL: lifetime().optional(),
     ROOM_PROFILES: profiles().default({}),
     AUTH_ANONYMOUS: boolean().optional(),
+    API_KEYS: keys().optional(),
     CORS_ORIGINS: origins().default([]),
+    PRESENCE_THRESHOLD: integer('a number of members from 0 to 10000', 0, MAX_THRESHOLD).default(100),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
     SHUTDOWN_GRACE: duration().default(25_000),
     JOB_LEASE: duration()
@@ -100,12 +106,13 @@ export function createBus(environment: Environment = readEnvironment(), options:
 /** The environment as it may be shown, and given again: without the passwords and secrets in it. */
 export function showEnvironment(environment: Environment): Record<string, unknown> {
   const { REDIS_URL, RABBITMQ_URL, BROADCAST_SECRET, SHUTDOWN_GRACE, JOB_LEASE, CORS_ORIGINS } = environment;
-  const { HISTORY_TTL, ROOM_PROFILES } = environment;
+  const { HISTORY_TTL, ROOM_PROFILES, API_KEYS } = environment;
   return {
     ...environment,
     ...(REDIS_URL !== undefined && { REDIS_URL: hidePassword(REDIS_URL) }),
     ...(RABBITMQ_URL !== undefined && { RABBITMQ_URL: hidePassword(RABBITMQ_URL) }),
     ...(BROADCAST_SECRET && { BROADCAST_SECRET: BROADCAST_SECRET.map(() => '***').join(',') }),
+    ...(API_KEYS && { API_KEYS: API_KEYS.map(() => '***').join(',') }),
     ...(HISTORY_TTL !== undefined && { HISTORY_TTL: `${HISTORY_TTL}ms` }),
     ROOM_PROFILES: JSON.stringify(ROOM_PROFILES),
     SHUTDOWN_GRACE: `${SHUTDOWN_GRACE}ms`,
@@ -138,6 +145,14 @@ function secrets() {
     .refine((list) => list.every(({ length }) => length >= SHORTEST_SECRET), what);
 }
 
+function keys() {
+  const what = `keys of at least ${SHORTEST_KEY} printable characters without spaces, separated by commas`;
+  return z
+    .string()
+    .transform((value) => value.split(',').map((key) => key.trim()))
+    .refine((list) => list.every((key) => key.length >= SHORTEST_KEY && /^[\x21-\x7e]+$/.test(key)), what);
+}
+
 function origins() {
   const what = 'origins such as https://example.org, separated by commas, or *';
   const isOrigin = (value: string) => value === '*' || (URL.canParse(value) && new URL(value).origin === value);
@@ -154,7 +169,8 @@ function profiles() {
     size: z.int(what).min(0, what).max(100_000, what).optional(),
     ttl: z.union([z.number().min(1_000), lifetime()], what).optional(),
   });
-  const schema = z.record(z.string(), z.strictObject({ history: history.optional() }));
+  const presence = z.strictObject({ threshold: z.int(what).min(0, what).max(MAX_THRESHOLD, what).optional() });
+  const schema = z.record(z.string(), z.strictObject({ history: history.optional(), presence: presence.optional() }));
   return z.string().transform((value, context): z.output<typeof schema> => {
     const { success, data } = schema.safeParse(parseJson(value));
     if (success) return data;
