@@ -7,12 +7,14 @@ import {
   BroadcastIoAdapter,
   Bus,
   transportOf,
+  VERSION,
   type Transport,
 } from '@app/broadcast/nest';
 import { ConsoleLogger, LOG_LEVELS, Logger, type INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { GatewayModule } from './gateway.module.js';
+import { serveDocs } from './docs/docs.js';
 import { prepareApi } from './http/api.js';
 import type { Settings } from './settings.js';
 
@@ -46,6 +48,7 @@ export async function startGateway(settings: Settings, transport: Transport = tr
     }),
   });
   prepareApi(app, settings);
+  serveDocs(app, VERSION);
   const maxHttpBufferSize = Math.max(SPACIOUS, 4 * settings.MAX_MESSAGE_BYTES);
   const cors = settings.CORS_ORIGINS.includes('*') ? { origin: '*' } : { origin: settings.CORS_ORIGINS };
   app.useWebSocketAdapter(

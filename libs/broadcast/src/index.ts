@@ -65,3 +65,4 @@ export { memory } from './transports/memory.js';
 export { rabbitmq, type RabbitmqOptions } from './transports/rabbitmq.js';
 export { redis, type RedisTransportOptions } from './transports/redis.js';
 export { ulid } from './ulid.js';
+export { VERSION } from './version.js';
