@@ -39,6 +39,7 @@ const schema = z
     ROOM_PROFILES: profiles().default({}),
     AUTH_ANONYMOUS: boolean().optional(),
     API_KEYS: keys().optional(),
+    API_CONCURRENCY: integer('a number of requests from 1 to 100000', 1, 100_000).default(1_000),
     CORS_ORIGINS: origins().default([]),
     PRESENCE_THRESHOLD: integer('a number of members from 0 to 10000', 0, MAX_THRESHOLD).default(100),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),

@@ -13,9 +13,7 @@ import { HttpAnswerFilter, MediaTypeError } from './http-answer.filter.js';
 
 type Next = (error?: unknown) => void;
 
-/** Requests to the API at a time; more are told to come back. */
-const MAX_UNDER_WAY = 1_000;
-/** After how long, in ms. */
+/** After how long to come back who finds too much under way, in ms. */
 const COME_BACK = 1_000;
 /** The longest list of rooms, and what JSON adds to a message at most, in bytes. */
 const ROOMS_BYTES = 2 * 1024 * 1024;
@@ -27,7 +25,8 @@ export function maxBodyBytes({ MAX_MESSAGE_BYTES }: Pick<Settings, 'MAX_MESSAGE_
 }
 
 /** To be called before the routes are there. */
-export function prepareApi(app: NestExpressApplication, settings: Settings, maxUnderWay = MAX_UNDER_WAY): void {
+export function prepareApi(app: NestExpressApplication, settings: Settings): void {
+  const { API_CONCURRENCY: most } = settings;
   const keys = new ApiKeys(settings);
   if (keys.warning !== undefined) new Logger('Api').warn(keys.warning);
   let underWay = 0;
@@ -37,8 +36,8 @@ export function prepareApi(app: NestExpressApplication, settings: Settings, maxU
     response.setHeader('Cache-Control', 'no-store');
     response.setHeader('X-Content-Type-Options', 'nosniff');
     keys.check({ headers: request.headers, address: request.socket.remoteAddress });
-    if (underWay >= maxUnderWay) {
-      throw new RequestError('RATE_LIMITED', `${maxUnderWay} requests are under way here: try again`, COME_BACK);
+    if (underWay >= most) {
+      throw new RequestError('RATE_LIMITED', `${most} requests are under way here: try again`, COME_BACK);
     }
     underWay++;
     response.once('close', () => underWay--);
