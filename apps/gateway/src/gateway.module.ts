@@ -8,6 +8,10 @@ import { AccessService } from './access/access.service.js';
 import { DrainService } from './drain.service.js';
 import { Entrance } from './entrance.js';
 import { HealthController } from './health.controller.js';
+import { Directory } from './http/directory.js';
+import { RoomsController } from './http/rooms.controller.js';
+import { PresenceGateway } from './presence/presence.gateway.js';
+import { PresenceService } from './presence/presence.service.js';
 import { LimitsService } from './limits/limits.service.js';
 import { ModerationController } from './moderation/moderation.controller.js';
 import { ModerationGateway } from './moderation/moderation.gateway.js';
@@ -15,6 +19,7 @@ import { ModerationService } from './moderation/moderation.service.js';
 import { RoomsGateway } from './rooms.gateway.js';
 import { Sessions } from './sessions.js';
 import { SETTINGS, type Settings } from './settings.js';
+import { SocketServer } from './socket-server.js';
 
 @Module({})
 export class GatewayModule {
@@ -28,10 +33,13 @@ export class GatewayModule {
           maxMessageBytes: settings.MAX_MESSAGE_BYTES,
         }),
       ],
-      controllers: [HealthController, ModerationController],
+      controllers: [HealthController, RoomsController, ModerationController],
       providers: [
         { provide: SETTINGS, useValue: settings },
         DrainService,
+        SocketServer,
+        PresenceService,
+        Directory,
         Sessions,
         AccessService,
         LimitsService,
@@ -41,6 +49,7 @@ export class GatewayModule {
         RoomsGateway,
         AccessGateway,
         ModerationGateway,
+        PresenceGateway,
       ],
     };
   }

@@ -7,12 +7,16 @@ import {
   BroadcastIoAdapter,
   Bus,
   transportOf,
+  VERSION,
   type Transport,
 } from '@app/broadcast/nest';
 import { ConsoleLogger, LOG_LEVELS, Logger, type INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
 import { CONNECT_TIMEOUT } from './entrance.js';
 import { GatewayModule } from './gateway.module.js';
+import { serveDocs } from './docs/docs.js';
+import { prepareApi } from './http/api.js';
 import type { Settings } from './settings.js';
 
 export interface Gateway {
@@ -37,12 +41,15 @@ export function checkSettings({ AUTH_ANONYMOUS, AUTH_JWT_SECRET, AUTH_JWKS_URL }
  */
 export async function startGateway(settings: Settings, transport: Transport = transportOf(settings)): Promise<Gateway> {
   checkSettings(settings);
-  const app = await NestFactory.create(GatewayModule.with(settings, transport), {
+  const app = await NestFactory.create<NestExpressApplication>(GatewayModule.with(settings, transport), {
+    bodyParser: false,
     logger: new ConsoleLogger({
       logLevels: LOG_LEVELS.slice(LOG_LEVELS.indexOf(settings.LOG_LEVEL)),
       json: settings.NODE_ENV === 'production',
     }),
   });
+  prepareApi(app, settings);
+  serveDocs(app, VERSION);
   const maxHttpBufferSize = Math.max(SPACIOUS, 4 * settings.MAX_MESSAGE_BYTES);
   const cors = settings.CORS_ORIGINS.includes('*') ? { origin: '*' } : { origin: settings.CORS_ORIGINS };
   app.useWebSocketAdapter(

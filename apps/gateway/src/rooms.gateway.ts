@@ -17,6 +17,7 @@ import { AnswerFilter } from './answer.filter.js';
 import { Entrance } from './entrance.js';
 import { check, historyRequest, joinRequest, leaveRequest, sendRequest } from './requests.js';
 import { Sessions, type Session, type UserSocket } from './sessions.js';
+import { SocketServer } from './socket-server.js';
 
 type Answer = (answer: object) => void;
 
@@ -32,9 +33,11 @@ export class RoomsGateway implements OnGatewayInit<Server> {
   readonly #rooms: Rooms;
   readonly #entrance: Entrance;
   readonly #sessions: Sessions;
+  readonly #sockets: SocketServer;
   #server!: Server;
 
-  constructor(bus: Bus, rooms: Rooms, entrance: Entrance, sessions: Sessions) {
+  constructor(bus: Bus, rooms: Rooms, entrance: Entrance, sessions: Sessions, sockets: SocketServer) {
+    this.#sockets = sockets;
     this.#bus = bus;
     this.#rooms = rooms;
     this.#entrance = entrance;
@@ -43,6 +46,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
 
   afterInit(server: Server): void {
     this.#server = server;
+    this.#sockets.attach(server);
     this.#entrance.attach(server);
     this.#bus.on('gap', (cause, room) => this.#tellGap(cause, room));
   }

@@ -11,6 +11,10 @@ import { transports, type TransportName } from './transports/index.js';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 type Unit = keyof typeof UNITS;
+/** More members than clients can be shown the coming and going of. */
+const MAX_THRESHOLD = 10_000;
+/** Characters of a key for the HTTP API. */
+const SHORTEST_KEY = 16;
 /** Characters of a secret for tokens: HS256 asks for a key as long as its hash. */
 const SHORTEST_TOKEN_SECRET = 32;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const;
@@ -41,7 +45,10 @@ const schema = z
     AUTH_JWT_ISSUER: z.string().optional(),
     AUTH_JWT_AUDIENCE: z.string().optional(),
     AUTH_ANONYMOUS: boolean().optional(),
+    API_KEYS: keys().optional(),
+    API_CONCURRENCY: integer('a number of requests from 1 to 100000', 1, 100_000).default(1_000),
     CORS_ORIGINS: origins().default([]),
+    PRESENCE_THRESHOLD: integer('a number of members from 0 to 10000', 0, MAX_THRESHOLD).default(100),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
     RATE_LIMIT: rate().default({ count: 20, per: 1_000 }),
     RATE_LIMIT_USER: rate().default({ count: 60, per: 1_000 }),
@@ -119,7 +126,7 @@ export type Rate = { readonly count: number; readonly per: number } | 'off';
 /** The environment as it may be shown, and given again: without the passwords and secrets in it. */
 export function showEnvironment(environment: Environment): Record<string, unknown> {
   const { REDIS_URL, RABBITMQ_URL, BROADCAST_SECRET, SHUTDOWN_GRACE, JOB_LEASE, CORS_ORIGINS } = environment;
-  const { HISTORY_TTL, ROOM_PROFILES, AUTH_JWT_SECRET, AUTH_JWKS_URL } = environment;
+  const { HISTORY_TTL, ROOM_PROFILES, AUTH_JWT_SECRET, AUTH_JWKS_URL, API_KEYS } = environment;
   const rates = Object.entries(environment).filter(([, value]) => isRate(value)) as [string, Rate][];
   return {
     ...environment,
@@ -129,6 +136,7 @@ export function showEnvironment(environment: Environment): Record<string, unknow
     ...(REDIS_URL !== undefined && { REDIS_URL: hidePassword(REDIS_URL) }),
     ...(RABBITMQ_URL !== undefined && { RABBITMQ_URL: hidePassword(RABBITMQ_URL) }),
     ...(BROADCAST_SECRET && { BROADCAST_SECRET: BROADCAST_SECRET.map(() => '***').join(',') }),
+    ...(API_KEYS && { API_KEYS: API_KEYS.map(() => '***').join(',') }),
     ...(HISTORY_TTL !== undefined && { HISTORY_TTL: `${HISTORY_TTL}ms` }),
     ROOM_PROFILES: JSON.stringify(ROOM_PROFILES),
     SHUTDOWN_GRACE: `${SHUTDOWN_GRACE}ms`,
@@ -192,6 +200,14 @@ function secrets(shortest: number) {
     .refine((list) => list.every(({ length }) => length >= shortest), what);
 }
 
+function keys() {
+  const what = `keys of at least ${SHORTEST_KEY} printable characters without spaces, separated by commas`;
+  return z
+    .string()
+    .transform((value) => value.split(',').map((key) => key.trim()))
+    .refine((list) => list.every((key) => key.length >= SHORTEST_KEY && /^[\x21-\x7e]+$/.test(key)), what);
+}
+
 function origins() {
   const what = 'origins such as https://example.org, separated by commas, or *';
   const isOrigin = (value: string) => value === '*' || (URL.canParse(value) && new URL(value).origin === value);
@@ -209,7 +225,11 @@ function profiles() {
     ttl: z.union([z.number().min(1_000), lifetime()], what).optional(),
   });
   const slowMode = z.union([z.number().min(0).max(86_400_000), duration()], what).optional();
-  const schema = z.record(z.string(), z.strictObject({ history: history.optional(), slowMode }));
+  const presence = z.strictObject({ threshold: z.int(what).min(0, what).max(MAX_THRESHOLD, what).optional() });
+  const schema = z.record(
+    z.string(),
+    z.strictObject({ history: history.optional(), presence: presence.optional(), slowMode }),
+  );
   return z.string().transform((value, context): z.output<typeof schema> => {
     const { success, data } = schema.safeParse(parseJson(value));
     if (success) return data;

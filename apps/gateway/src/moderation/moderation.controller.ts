@@ -15,8 +15,6 @@ import {
   UseGuards,
 } from '@nestjs/common';
 import { check } from '../requests.js';
-import { ApiGuard } from './api.guard.js';
-import { HttpAnswerFilter } from './http-answer.filter.js';
 import { ModerationService } from './moderation.service.js';
 import { kickRequest, restrictionsRequest, restrictRequest, slowRequest, subject } from './requests.js';
 
@@ -24,8 +22,6 @@ import { kickRequest, restrictionsRequest, restrictRequest, slowRequest, subject
 const BY = 'api';
 
 @Controller('v1')
-@UseGuards(ApiGuard)
-@UseFilters(HttpAnswerFilter)
 export class ModerationController {
   readonly #moderation: ModerationService;
 

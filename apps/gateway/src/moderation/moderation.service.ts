@@ -7,6 +7,7 @@ import {
   Bus,
   FOREVER,
   Moderation,
+  profileOf,
   type Kick,
   type Restriction,
   type RestrictionKind,
@@ -36,8 +37,7 @@ export class ModerationService implements OnModuleInit {
   readonly #sessions: Sessions;
   readonly #limits: LimitsService;
   readonly #slow: SlowMode;
-  /** By profile, in ms. */
-  readonly #intervals: ReadonlyMap<string, number>;
+  readonly #profiles: Settings['ROOM_PROFILES'];
 
   constructor(
     bus: Bus,
@@ -50,7 +50,7 @@ export class ModerationService implements OnModuleInit {
     this.#sessions = sessions;
     this.#limits = limits;
     this.#slow = new SlowMode(bus);
-    this.#intervals = new Map(Object.entries(ROOM_PROFILES).map(([name, { slowMode = 0 }]) => [name, slowMode]));
+    this.#profiles = ROOM_PROFILES;
     moderation.on('restricted', (restriction) => this.#enforce(restriction));
     moderation.on('lifted', (restriction) => this.#tell(restriction, true));
     moderation.on('kicked', (kick) => this.#kick(kick));
@@ -85,9 +85,7 @@ export class ModerationService implements OnModuleInit {
   slowModeOf(room: string): number {
     const decided = this.#moderation.slowMode(room);
     if (decided) return decided.interval ?? 0;
-    if (this.#intervals.size === 0) return 0;
-    const colon = room.indexOf(':');
-    return this.#intervals.get(colon < 0 ? room : room.slice(0, colon)) ?? 0;
+    return profileOf(room, this.#profiles)?.slowMode ?? 0;
   }
 
   /** @throws BroadcastError through the promise: `UNAVAILABLE`, `OVERLOADED` */
