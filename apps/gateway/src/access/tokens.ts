@@ -10,6 +10,7 @@ import {
   type JWTVerifyGetKey,
   type JWTVerifyOptions,
 } from 'jose';
+import { createSecretKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import { RequestError } from '../answer.js';
 import { userName } from '../requests.js';
@@ -52,13 +53,13 @@ const claims = z.object({
 });
 
 export class Tokens {
-  readonly #secrets: readonly Uint8Array[];
+  readonly #secrets: readonly KeyObject[];
   readonly #issuer?: JWTVerifyGetKey;
   readonly #algorithms: readonly string[];
   readonly #options: JWTVerifyOptions;
 
   constructor({ AUTH_JWT_SECRET = [], AUTH_JWKS_URL, AUTH_JWT_ISSUER, AUTH_JWT_AUDIENCE }: TokenSettings) {
-    this.#secrets = AUTH_JWT_SECRET.map((secret) => new TextEncoder().encode(secret));
+    this.#secrets = AUTH_JWT_SECRET.map((secret) => createSecretKey(secret, 'utf8'));
     if (AUTH_JWKS_URL !== undefined) this.#issuer = issuerKeys(AUTH_JWKS_URL);
     this.#algorithms = [...(this.#secrets.length > 0 ? SHARED : []), ...(this.#issuer ? PUBLIC : [])];
     this.#options = {

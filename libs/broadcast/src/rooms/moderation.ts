@@ -89,8 +89,9 @@ export class Moderation extends EventEmitter<ModerationEvents> {
   readonly #limit: number;
   readonly #interval: number;
   readonly #known = new Map<string, Restriction>();
-  /** Of those that are about a user: how many of them there are, so that most are passed over at once. */
+  /** How many there are about each user, and each slow room: most are passed over at once. */
   readonly #users = new Map<string, number>();
+  readonly #slow = new Map<string, number>();
   #syncing?: Promise<void>;
   #next?: Promise<void>;
   #timer?: NodeJS.Timeout;
@@ -151,7 +152,7 @@ export class Moderation extends EventEmitter<ModerationEvents> {
 
   /** How slowly is spoken in a room, where that was decided. */
   slowMode(room: string): Restriction | undefined {
-    return this.#known.size === 0 ? undefined : this.#holding(keyOf({ kind: 'slow', room }), Date.now());
+    return this.#slow.has(room) ? this.#holding(keyOf({ kind: 'slow', room }), Date.now()) : undefined;
   }
 
   /** Those that hold, of a room or a user or all, the latest first. */
@@ -254,7 +255,7 @@ export class Moderation extends EventEmitter<ModerationEvents> {
     if (known && known.id >= restriction.id) return;
     if (restriction.until <= Date.now()) return;
     this.#known.set(key, restriction);
-    if (!known) this.#count(restriction.user, 1);
+    if (!known) this.#count(restriction, 1);
     this.emit(restriction.lifted ? 'lifted' : 'restricted', restriction);
   }
 
@@ -265,18 +266,19 @@ export class Moderation extends EventEmitter<ModerationEvents> {
 
   #sweep(): void {
     const now = Date.now();
-    for (const [key, { until, user }] of this.#known) {
-      if (until > now) continue;
+    for (const [key, restriction] of this.#known) {
+      if (restriction.until > now) continue;
       this.#known.delete(key);
-      this.#count(user, -1);
+      this.#count(restriction, -1);
     }
   }
 
-  #count(user: string | undefined, more: 1 | -1): void {
-    if (user === undefined) return;
-    const count = (this.#users.get(user) ?? 0) + more;
-    if (count > 0) this.#users.set(user, count);
-    else this.#users.delete(user);
+  #count({ user, room }: Restriction, more: 1 | -1): void {
+    const counts = user === undefined ? this.#slow : this.#users;
+    const name = user ?? room!;
+    const count = (counts.get(name) ?? 0) + more;
+    if (count > 0) counts.set(name, count);
+    else counts.delete(name);
   }
 }
 
