@@ -117,10 +117,14 @@ export interface Stored {
   pos: string;
 }
 
+const PRESENCE = 'room:presence';
+
 /** A real client that remembers everything it hears. */
 export class Client {
   readonly socket: Socket;
+  /** But for presence, which comes beside everything else. */
   readonly heard: Heard[] = [];
+  readonly #presence: Heard[] = [];
 
   constructor(url: string, user?: string, options: object = {}) {
     this.socket = io(url, {
@@ -130,7 +134,9 @@ export class Client {
       ...options,
     });
     clients.add(this);
-    this.socket.onAny((event: string, data: unknown, meta: Heard['meta']) => this.heard.push({ event, data, meta }));
+    this.socket.onAny((event: string, data: unknown, meta: Heard['meta']) => {
+      (event === PRESENCE ? this.#presence : this.heard).push({ event, data, meta });
+    });
   }
 
   ask<T = Answer>(request: string, ...args: unknown[]): Promise<T> {
@@ -157,7 +163,9 @@ export class Client {
 
   /** The content of what was heard of an event so far, in order. */
   dataOf(name: string): unknown[] {
-    return this.heard.filter(({ event }) => event === name).map(({ data }) => data);
+    return (name === PRESENCE ? this.#presence : this.heard)
+      .filter(({ event }) => event === name)
+      .map(({ data }) => data);
   }
 
   close(): void {
