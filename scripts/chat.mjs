@@ -13,7 +13,11 @@ const socket = io(url, { auth: { user } });
 /** The place of the last message that was shown. */
 let since;
 
-socket.onAny(show);
+socket.onAny((event, ...args) => event !== 'room:presence' && show(event, ...args));
+socket.on('room:presence', ({ joined = [], left = [] }) => {
+  for (const name of joined) if (name !== user) console.log(`· ${name} is here`);
+  for (const name of left) console.log(`· ${name} has left`);
+});
 socket.on('connect_error', (error) => {
   // With data it is a refusal by the gateway, which the same request would meet again.
   if (error.data || values.say !== undefined) leave(`${url}: ${error.message}`);

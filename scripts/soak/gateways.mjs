@@ -9,6 +9,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { root } from '../prerequisites.mjs';
 
 const MAIN = join(root, 'dist', 'apps', 'gateway', 'src', 'main.js');
+/** A soak asks what is lost, not what is refused. */
+const UNLIMITED = Object.fromEntries(
+  ['RATE_LIMIT', 'RATE_LIMIT_USER', 'JOIN_LIMIT', 'HANDSHAKE_RATE', 'MAX_ROOMS_PER_SOCKET'].map((name) => [
+    name,
+    'off',
+  ]),
+);
 /** How long a start may take, in ms. */
 const PATIENCE = 30_000;
 
@@ -45,7 +52,16 @@ export class GatewayProcess {
     const { name, port, environment, logs } = this.#options;
     const log = openSync(join(logs, `${name}.log`), 'a');
     const { PATH, HOME } = process.env;
-    const env = { PATH, HOME, NO_COLOR: '1', ...environment, PORT: String(port), HOST: '127.0.0.1', INSTANCE_ID: name };
+    const env = {
+      PATH,
+      HOME,
+      NO_COLOR: '1',
+      ...UNLIMITED,
+      ...environment,
+      PORT: String(port),
+      HOST: '127.0.0.1',
+      INSTANCE_ID: name,
+    };
     // Detached, so that Ctrl-C ends the faults, and not the gateways before the books are closed.
     const child = spawn(process.execPath, ['--unhandled-rejections=strict', MAIN], {
       env,

@@ -244,8 +244,8 @@ export function preceded(
       };
       const publish: typeof link.publish = (channel, payload) => link.publish(channel, payload);
       const [subscribe, unsubscribe] = [after('subscribe'), after('unsubscribe')];
-      const { log, jobs } = link;
-      return { publish, subscribe, unsubscribe, log, jobs, close: () => link.close() };
+      const { log, jobs, records } = link;
+      return { publish, subscribe, unsubscribe, log, jobs, records, close: () => link.close() };
     },
   };
 }

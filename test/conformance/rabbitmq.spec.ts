@@ -38,6 +38,7 @@ conformance(
     forget: async (prefix) => {
       const channel = await observer.createChannel();
       await channel.deleteQueue(`${prefix}live_rooms.log`);
+      await channel.deleteQueue(`${prefix}live_rooms.records`);
       await channel.close();
     },
     deadLetters: async (prefix) => {

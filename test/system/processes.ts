@@ -55,9 +55,22 @@ export function runNode(args: readonly string[], environment: NodeJS.ProcessEnv 
   };
 }
 
-/** Starts a gateway on a free port and waits until it listens. */
+/** Cases that are about something else say as much as they like. */
+export const UNLIMITED = {
+  RATE_LIMIT: 'off',
+  RATE_LIMIT_USER: 'off',
+  RATE_LIMIT_ROOM: 'off',
+  JOIN_LIMIT: 'off',
+  HANDSHAKE_RATE: 'off',
+  MAX_ROOMS_PER_SOCKET: 'off',
+  MAX_CONNECTIONS: 'off',
+  MAX_CONNECTIONS_PER_USER: 'off',
+};
+
+/** Starts a gateway on a free port and waits until it listens. Without limits, where none is given. */
 export async function runGateway(environment: NodeJS.ProcessEnv): Promise<RunningGateway> {
-  const gateway = runNode(['dist/apps/gateway/src/main.js'], { PORT: '0', HOST: '127.0.0.1', ...environment });
+  const settings = { PORT: '0', HOST: '127.0.0.1', ...UNLIMITED, ...environment };
+  const gateway = runNode(['dist/apps/gateway/src/main.js'], settings);
   const address = () => /listens on (http:\S+)/.exec(gateway.output())?.[1];
   await until(
     'the gateway listens',
@@ -104,10 +117,14 @@ export interface Stored {
   pos: string;
 }
 
+const PRESENCE = 'room:presence';
+
 /** A real client that remembers everything it hears. */
 export class Client {
   readonly socket: Socket;
+  /** But for presence, which comes beside everything else. */
   readonly heard: Heard[] = [];
+  readonly #presence: Heard[] = [];
 
   constructor(url: string, user?: string, options: object = {}) {
     this.socket = io(url, {
@@ -117,7 +134,9 @@ export class Client {
       ...options,
     });
     clients.add(this);
-    this.socket.onAny((event: string, data: unknown, meta: Heard['meta']) => this.heard.push({ event, data, meta }));
+    this.socket.onAny((event: string, data: unknown, meta: Heard['meta']) => {
+      (event === PRESENCE ? this.#presence : this.heard).push({ event, data, meta });
+    });
   }
 
   ask<T = Answer>(request: string, ...args: unknown[]): Promise<T> {
@@ -144,7 +163,9 @@ export class Client {
 
   /** The content of what was heard of an event so far, in order. */
   dataOf(name: string): unknown[] {
-    return this.heard.filter(({ event }) => event === name).map(({ data }) => data);
+    return (name === PRESENCE ? this.#presence : this.heard)
+      .filter(({ event }) => event === name)
+      .map(({ data }) => data);
   }
 
   close(): void {

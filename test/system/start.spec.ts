@@ -79,7 +79,7 @@ describe('an app', () => {
       { PORT: 'x', LOG_LEVEL: 'loud' },
       'PORT: expected a port from 0 to 65535; LOG_LEVEL: expected one of fatal, error',
     ],
-    [{ NODE_ENV: 'production' }, 'AUTH_ANONYMOUS: no client could enter'],
+    [{ NODE_ENV: 'production' }, 'AUTH_JWT_SECRET: no client could enter'],
     [{ CORS_ORIGINS: 'example.org' }, 'CORS_ORIGINS: expected origins such as https://example.org'],
   ])('does not start with %j, and says why in one sentence', async (environment, sentence) => {
     const app = runNode(['dist/apps/gateway/src/main.js'], environment);

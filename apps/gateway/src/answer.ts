@@ -3,16 +3,20 @@
  */
 import { BroadcastError } from '@app/broadcast';
 
-export type AnswerCode =
-  | 'BAD_REQUEST'
-  | 'UNAUTHENTICATED'
-  | 'FORBIDDEN'
-  | 'NOT_IN_ROOM'
-  | 'NOT_FOUND'
-  | 'TOO_LARGE'
-  | 'RATE_LIMITED'
-  | 'UNAVAILABLE'
-  | 'INTERNAL';
+/** docs/errors.md says of each what causes it, and what to do. */
+export const ANSWER_CODES = [
+  'BAD_REQUEST',
+  'UNAUTHENTICATED',
+  'FORBIDDEN',
+  'NOT_IN_ROOM',
+  'NOT_FOUND',
+  'TOO_LARGE',
+  'RATE_LIMITED',
+  'UNAVAILABLE',
+  'INTERNAL',
+] as const;
+
+export type AnswerCode = (typeof ANSWER_CODES)[number];
 
 export interface Refusal {
   ok: false;

@@ -1,12 +1,25 @@
 /*
  * The gateway as a Nest module: rooms over Socket.IO, health over HTTP.
  */
-import { BroadcastModule, optionsOf, type Transport } from '@app/broadcast/nest';
+import { BroadcastModule, Bus, Moderation, optionsOf, type Transport } from '@app/broadcast/nest';
 import { Module, type DynamicModule } from '@nestjs/common';
+import { AccessGateway } from './access/access.gateway.js';
+import { AccessService } from './access/access.service.js';
 import { DrainService } from './drain.service.js';
+import { Entrance } from './entrance.js';
 import { HealthController } from './health.controller.js';
+import { Directory } from './http/directory.js';
+import { RoomsController } from './http/rooms.controller.js';
+import { PresenceGateway } from './presence/presence.gateway.js';
+import { PresenceService } from './presence/presence.service.js';
+import { LimitsService } from './limits/limits.service.js';
+import { ModerationController } from './moderation/moderation.controller.js';
+import { ModerationGateway } from './moderation/moderation.gateway.js';
+import { ModerationService } from './moderation/moderation.service.js';
 import { RoomsGateway } from './rooms.gateway.js';
+import { Sessions } from './sessions.js';
 import { SETTINGS, type Settings } from './settings.js';
+import { SocketServer } from './socket-server.js';
 
 @Module({})
 export class GatewayModule {
@@ -20,8 +33,24 @@ export class GatewayModule {
           maxMessageBytes: settings.MAX_MESSAGE_BYTES,
         }),
       ],
-      controllers: [HealthController],
-      providers: [{ provide: SETTINGS, useValue: settings }, DrainService, RoomsGateway],
+      controllers: [HealthController, RoomsController, ModerationController],
+      providers: [
+        { provide: SETTINGS, useValue: settings },
+        DrainService,
+        SocketServer,
+        PresenceService,
+        Directory,
+        Sessions,
+        AccessService,
+        LimitsService,
+        { provide: Moderation, inject: [Bus], useFactory: (bus: Bus) => new Moderation(bus) },
+        ModerationService,
+        Entrance,
+        RoomsGateway,
+        AccessGateway,
+        ModerationGateway,
+        PresenceGateway,
+      ],
     };
   }
 }

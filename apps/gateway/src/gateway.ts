@@ -7,11 +7,16 @@ import {
   BroadcastIoAdapter,
   Bus,
   transportOf,
+  VERSION,
   type Transport,
 } from '@app/broadcast/nest';
 import { ConsoleLogger, LOG_LEVELS, Logger, type INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { CONNECT_TIMEOUT } from './entrance.js';
 import { GatewayModule } from './gateway.module.js';
+import { serveDocs } from './docs/docs.js';
+import { prepareApi } from './http/api.js';
 import type { Settings } from './settings.js';
 
 export interface Gateway {
@@ -24,10 +29,10 @@ export interface Gateway {
 const SPACIOUS = 1024 * 1024;
 
 /** @throws BroadcastError `BAD_REQUEST` when a gateway with these settings would be of no use */
-export function checkSettings({ AUTH_ANONYMOUS }: Settings): void {
-  if (AUTH_ANONYMOUS) return;
-  const why = 'no client could enter: tokens are not supported yet, and anonymous access is off';
-  throw new BroadcastError('BAD_REQUEST', `AUTH_ANONYMOUS: ${why}. Set AUTH_ANONYMOUS=true.`);
+export function checkSettings({ AUTH_ANONYMOUS, AUTH_JWT_SECRET, AUTH_JWKS_URL }: Settings): void {
+  if (AUTH_ANONYMOUS || AUTH_JWT_SECRET || AUTH_JWKS_URL !== undefined) return;
+  const how = 'set AUTH_JWT_SECRET or AUTH_JWKS_URL, or AUTH_ANONYMOUS=true to let everybody in';
+  throw new BroadcastError('BAD_REQUEST', `AUTH_JWT_SECRET: no client could enter: ${how}.`);
 }
 
 /**
@@ -36,16 +41,23 @@ export function checkSettings({ AUTH_ANONYMOUS }: Settings): void {
  */
 export async function startGateway(settings: Settings, transport: Transport = transportOf(settings)): Promise<Gateway> {
   checkSettings(settings);
-  const app = await NestFactory.create(GatewayModule.with(settings, transport), {
+  const app = await NestFactory.create<NestExpressApplication>(GatewayModule.with(settings, transport), {
+    bodyParser: false,
     logger: new ConsoleLogger({
       logLevels: LOG_LEVELS.slice(LOG_LEVELS.indexOf(settings.LOG_LEVEL)),
       json: settings.NODE_ENV === 'production',
     }),
   });
+  prepareApi(app, settings);
+  serveDocs(app, VERSION);
   const maxHttpBufferSize = Math.max(SPACIOUS, 4 * settings.MAX_MESSAGE_BYTES);
   const cors = settings.CORS_ORIGINS.includes('*') ? { origin: '*' } : { origin: settings.CORS_ORIGINS };
   app.useWebSocketAdapter(
-    new BroadcastIoAdapter(app, { role: 'gateway', strict: true, server: { maxHttpBufferSize, cors } }),
+    new BroadcastIoAdapter(app, {
+      role: 'gateway',
+      strict: true,
+      server: { maxHttpBufferSize, cors, connectTimeout: CONNECT_TIMEOUT },
+    }),
   );
   try {
     await app.listen(settings.PORT, settings.HOST);

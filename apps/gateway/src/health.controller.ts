@@ -5,6 +5,8 @@
 import { Bus } from '@app/broadcast';
 import { Controller, Get, HttpStatus, Inject, Res } from '@nestjs/common';
 import { DrainService } from './drain.service.js';
+import { LimitsService } from './limits/limits.service.js';
+import { Sessions } from './sessions.js';
 import { SETTINGS, type Settings } from './settings.js';
 
 /** The part of an HTTP response that is needed here. */
@@ -17,9 +19,19 @@ export class HealthController {
   readonly #bus: Bus;
   readonly #drain: DrainService;
   readonly #requiresBroker: boolean;
+  readonly #sessions: Sessions;
+  readonly #limits: LimitsService;
   #trouble?: string;
 
-  constructor(bus: Bus, drain: DrainService, @Inject(SETTINGS) settings: Settings) {
+  constructor(
+    bus: Bus,
+    drain: DrainService,
+    sessions: Sessions,
+    limits: LimitsService,
+    @Inject(SETTINGS) settings: Settings,
+  ) {
+    this.#sessions = sessions;
+    this.#limits = limits;
     this.#bus = bus;
     this.#drain = drain;
     this.#requiresBroker = settings.READINESS_REQUIRES_BROKER;
@@ -41,6 +53,8 @@ export class HealthController {
     response.status(ready ? HttpStatus.OK : HttpStatus.SERVICE_UNAVAILABLE);
     const trouble = state === 'up' ? undefined : this.#trouble;
     const broker = { transport: transport.name, state, trouble, blocked, roundTrip, ...counts };
-    return { status: ready ? 'ok' : 'unavailable', instance, draining, broker };
+    const connections = this.#sessions.size;
+    const refused = this.#limits.counts;
+    return { status: ready ? 'ok' : 'unavailable', instance, draining, connections, refused, broker };
   }
 }

@@ -8,10 +8,18 @@ import { RequestError } from './answer.js';
 const NAME = /^[\w:.@-]{1,128}$/;
 const NAME_RULE = '1 to 128 of A-Z a-z 0-9 _ : . @ -';
 
-const room = z.string('a string').regex(NAME, NAME_RULE);
+export const roomName = z.string('a string').regex(NAME, NAME_RULE).meta({ description: 'The name of a room.' });
+const room = roomName;
 
-const position = z.string('a position: the pos of a message').regex(POSITION, 'a position: the pos of a message');
-const id = z.string('a string').regex(/^[\x21-\x7e]{1,128}$/, '1 to 128 printable ASCII characters');
+export const position = z
+  .string('a position: the pos of a message')
+  .regex(POSITION, 'a position: the pos of a message')
+  .meta({ description: 'A place in the history of a room.' });
+export const messageId = z
+  .string('a string')
+  .regex(/^[\x21-\x7e]{1,128}$/, '1 to 128 printable ASCII characters')
+  .meta({ description: 'Names the message: the same again in the same room is the same message.' });
+const id = messageId;
 const MAX_HISTORY = 1_000;
 
 export const joinRequest = z.object({
@@ -26,7 +34,7 @@ export const sendRequest = z.object({
     .string('a string')
     .min(1, '1 to 128 characters')
     .max(128, '1 to 128 characters')
-    .refine((event) => !/^(room|server):/.test(event), 'a name that does not begin with room: or server:')
+    .regex(/^(?!(room|server):)/, 'a name that does not begin with room: or server:')
     .refine((event) => !isReservedEvent(event), 'a name that Socket.IO does not reserve'),
   data: z.unknown().optional(),
   id: id.optional(),
@@ -47,11 +55,29 @@ export const historyRequest = z
     message: 'either before or after, not both',
   });
 
+export const presenceRequest = z.object({ room });
+
 /** Who a client says it is, where anonymous access is on. */
 export const userName = z.string('a string').regex(NAME, NAME_RULE);
 
+export const renewRequest = z.object({ token: z.string('a string') });
+
 /** The requests that there are. */
-export const REQUESTS = ['room:join', 'room:leave', 'room:send', 'room:history'] as const;
+export const REQUESTS = [
+  'room:join',
+  'room:leave',
+  'room:send',
+  'room:history',
+  'room:presence',
+  'auth:renew',
+  'room:mute',
+  'room:unmute',
+  'room:ban',
+  'room:unban',
+  'room:kick',
+  'room:slow',
+  'room:restrictions',
+] as const;
 
 /** @throws RequestError `BAD_REQUEST`, naming each wrong field and what was expected */
 export function check<T>(schema: z.ZodType<T>, value: unknown, what = 'the request'): T {

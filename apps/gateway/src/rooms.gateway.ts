@@ -2,7 +2,7 @@
  * The requests of clients: join a room, leave it, say something in it, read what was said. Every one of them is answered.
  */
 import { BroadcastAdapter, Bus, looksLikeSocketId, Rooms, type Mark } from '@app/broadcast';
-import { Inject, UseFilters } from '@nestjs/common';
+import { UseFilters } from '@nestjs/common';
 import {
   Ack,
   ConnectedSocket,
@@ -11,69 +11,56 @@ import {
   WebSocketGateway,
   type OnGatewayInit,
 } from '@nestjs/websockets';
-import { randomBytes } from 'node:crypto';
-import type { Server as HttpServer } from 'node:http';
-import type { Server, Socket } from 'socket.io';
-import { isAck, refusalOf, RequestError, RETRY_AFTER } from './answer.js';
+import type { Server } from 'socket.io';
+import { RequestError, RETRY_AFTER } from './answer.js';
 import { AnswerFilter } from './answer.filter.js';
-import { DrainService } from './drain.service.js';
-import { check, historyRequest, joinRequest, leaveRequest, REQUESTS, sendRequest, userName } from './requests.js';
-import { SETTINGS, type Settings } from './settings.js';
+import { Entrance } from './entrance.js';
+import { check, historyRequest, joinRequest, leaveRequest, sendRequest } from './requests.js';
+import { Sessions, type Session, type UserSocket } from './sessions.js';
+import { SocketServer } from './socket-server.js';
 
 type Answer = (answer: object) => void;
 
-interface UserData {
-  user: string;
+interface Entering {
+  room: string;
+  since?: Mark;
 }
-
-type UserSocket = Socket<object, object, object, UserData>;
 
 @WebSocketGateway()
 @UseFilters(AnswerFilter)
 export class RoomsGateway implements OnGatewayInit<Server> {
   readonly #bus: Bus;
   readonly #rooms: Rooms;
-  readonly #drain: DrainService;
-  readonly #anonymous: boolean;
+  readonly #entrance: Entrance;
+  readonly #sessions: Sessions;
+  readonly #sockets: SocketServer;
   #server!: Server;
 
-  constructor(bus: Bus, rooms: Rooms, drain: DrainService, @Inject(SETTINGS) settings: Settings) {
+  constructor(bus: Bus, rooms: Rooms, entrance: Entrance, sessions: Sessions, sockets: SocketServer) {
+    this.#sockets = sockets;
     this.#bus = bus;
     this.#rooms = rooms;
-    this.#drain = drain;
-    this.#anonymous = settings.AUTH_ANONYMOUS;
+    this.#entrance = entrance;
+    this.#sessions = sessions;
   }
 
   afterInit(server: Server): void {
     this.#server = server;
-    this.#drain.attach(server, server.httpServer as HttpServer);
-    server.use((socket: UserSocket, next) => {
-      try {
-        socket.data.user = this.#identify(socket);
-        socket.use((packet, proceed) => this.#refuseUnknown(packet, proceed));
-        next();
-      } catch (error) {
-        const { code, message } = refusalOf(error).error;
-        next(Object.assign(new Error(message), { data: { code, message } }));
-      }
-    });
+    this.#sockets.attach(server);
+    this.#entrance.attach(server);
     this.#bus.on('gap', (cause, room) => this.#tellGap(cause, room));
   }
 
   @SubscribeMessage('room:join')
   async join(@ConnectedSocket() socket: UserSocket, @MessageBody() body: unknown, @Ack() ack?: Answer) {
     const { room, since } = check(joinRequest, body);
-    if (await this.#isPrivate(room)) throw new RequestError('FORBIDDEN', 'that name belongs to a socket');
-    if (this.#rooms.keeps(room)) return this.#enterKept(socket, { room, since }, ack);
-    const wasIn = socket.rooms.has(room);
-    await socket.join(room);
-    // Another join of the same socket may have failed meanwhile, and taken it out again.
-    if (!this.#adapter.isHeard(room) || !socket.rooms.has(room)) {
-      if (!wasIn) await socket.leave(room);
-      throw unconfirmed();
-    }
-    const count = await this.#adapter.countSockets(room);
-    ack?.({ ok: true, room, count, ...(since && { recovered: false, missed: [] }) });
+    const session = this.#sessions.of(socket);
+    this.#entrance.checkJoin(session, room);
+    await session.joining(room, async () => {
+      if (await this.#isPrivate(room)) throw new RequestError('FORBIDDEN', 'that name belongs to a socket');
+      if (this.#rooms.keeps(room)) await this.#enterKept(session, { room, since }, ack);
+      else await this.#enterLive(session, { room, since }, ack);
+    });
   }
 
   @SubscribeMessage('room:leave')
@@ -89,8 +76,15 @@ export class RoomsGateway implements OnGatewayInit<Server> {
     if (room === socket.id || !socket.rooms.has(room)) {
       throw new RequestError('NOT_IN_ROOM', `you are not in room ${room}: join it first`);
     }
-    const published = await this.#rooms.publish({ room, event, data, id, from: socket.data.user });
-    return { ok: true, ...published };
+    const settle = this.#entrance.checkSend(this.#sessions.of(socket), room);
+    try {
+      const published = await this.#rooms.publish({ room, event, data, id, from: socket.data.user });
+      settle(true);
+      return { ok: true, ...published };
+    } catch (error) {
+      settle(false);
+      throw error;
+    }
   }
 
   @SubscribeMessage('room:history')
@@ -104,8 +98,23 @@ export class RoomsGateway implements OnGatewayInit<Server> {
     return { ok: true, ...(await this.#rooms.history(request)) };
   }
 
+  async #enterLive(session: Session, { room, since }: Entering, ack?: Answer): Promise<void> {
+    const { socket } = session;
+    const wasIn = socket.rooms.has(room);
+    await socket.join(room);
+    // Another join of the same socket may have failed meanwhile, and taken it out again.
+    if (!this.#adapter.isHeard(room) || !socket.rooms.has(room)) {
+      if (!wasIn) await socket.leave(room);
+      this.#entrance.checkStay(session, room);
+      throw unconfirmed();
+    }
+    const count = await this.#adapter.countSockets(room);
+    ack?.({ ok: true, room, count, ...(since && { recovered: false, missed: [] }) });
+  }
+
   /** Joins and answers in one turn: what is said in the room from then on comes after the answer, and only there. */
-  async #enterKept(socket: UserSocket, { room, since }: { room: string; since?: Mark }, ack?: Answer): Promise<void> {
+  async #enterKept(session: Session, { room, since }: Entering, ack?: Answer): Promise<void> {
+    const { socket } = session;
     const followed = this.#rooms.follow(room);
     try {
       await followed.ready();
@@ -114,6 +123,8 @@ export class RoomsGateway implements OnGatewayInit<Server> {
         !except.some((name) => socket.rooms.has(name));
       await this.#rooms.replay({ room, since, visible }, ({ recovered, missed, mark }) => {
         if (!followed.live || !socket.connected) throw unconfirmed();
+        // It may have been decided meanwhile that they may not.
+        this.#entrance.checkStay(session, room);
         const count = others + (socket.rooms.has(room) ? 0 : 1);
         void socket.join(room);
         ack?.({ ok: true, room, ...mark, count, ...(since && { recovered, missed }) });
@@ -132,21 +143,6 @@ export class RoomsGateway implements OnGatewayInit<Server> {
     } catch {
       throw new RequestError('UNAVAILABLE', 'another instance does not answer now: try again', RETRY_AFTER);
     }
-  }
-
-  /** @throws RequestError */
-  #identify({ handshake }: UserSocket): string {
-    if (this.#drain.draining) throw new RequestError('UNAVAILABLE', 'this instance is shutting down', RETRY_AFTER);
-    if (!this.#anonymous) throw new RequestError('UNAUTHENTICATED', 'anonymous access is off here');
-    const user: unknown = handshake.auth['user'];
-    return user === undefined ? `guest-${randomBytes(4).toString('hex')}` : check(userName, user, 'auth.user');
-  }
-
-  #refuseUnknown([event, ...args]: unknown[], proceed: () => void): void {
-    if (REQUESTS.some((request) => request === event)) return proceed();
-    const ack = args.at(-1);
-    const problem = `unknown request ${JSON.stringify(String(event).slice(0, 64))}: expected one of ${REQUESTS.join(', ')}`;
-    if (isAck(ack)) ack(refusalOf(new RequestError('BAD_REQUEST', problem)));
   }
 
   /** What was said in rooms without history while the link was down is lost, and everyone in them is told. */

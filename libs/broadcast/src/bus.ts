@@ -21,9 +21,10 @@ import { Probe } from './probe.js';
 import { Logs, type LogsOptions } from './logs.js';
 import type { Position } from './position.js';
 import { Publisher } from './publisher.js';
-import { Signature, type SignatureOptions } from './signature.js';
+import { Records } from './records.js';
+import { Signature, type Sealed, type SignatureOptions } from './signature.js';
 import { Subscriptions, type Listener, type Subscription } from './subscriptions.js';
-import type { AppendOptions, Channel, Link, RoomLog, Transport } from './transport.js';
+import type { AppendOptions, Channel, Link, Transport } from './transport.js';
 
 export type BusState = 'idle' | 'connecting' | 'up' | 'down' | 'closed';
 
@@ -95,6 +96,8 @@ export class Bus extends EventEmitter<BusEvents> {
   };
   /** The histories of rooms. */
   readonly logs: Logs;
+  /** What outlives every instance. */
+  readonly records: Records;
 
   readonly #callTimeout: number;
   readonly #backoff: BackoffOptions;
@@ -138,7 +141,7 @@ export class Bus extends EventEmitter<BusEvents> {
         callTimeout,
         linger,
         counts: this.counts,
-        log: () => this.#logOfLink(),
+        log: () => this.#linkOfNow().log,
         subscribe: (channel, listener) => this.subscribe(channel, listener),
         append: (room, payload, appending) => this.#append(room, payload, appending),
         open: (channel, payload) => this.#signature.open(channel, payload),
@@ -148,6 +151,14 @@ export class Bus extends EventEmitter<BusEvents> {
       },
       options,
     );
+    this.records = new Records({
+      callTimeout,
+      records: () => this.#linkOfNow().records,
+      seal: (channel, payload) => this.#signature.seal(channel, payload),
+      open: (channel, payload) => this.#signature.open(channel, payload),
+      isCurrent: (channel, payload) => this.#signature.isCurrent(channel, payload),
+      misread: (channel, thrown) => void this.#misread(channel, thrown),
+    });
     const bounds = {
       outboxSize: options.outboxSize ?? 1_000,
       outboxAge: options.outboxAge ?? 2_000,
@@ -400,7 +411,7 @@ export class Bus extends EventEmitter<BusEvents> {
     }
   }
 
-  #misread(channel: Channel, thrown: unknown): BroadcastError {
+  #misread(channel: Sealed, thrown: unknown): BroadcastError {
     const error = asBroadcastError(thrown, channel);
     this.counts[counterOf(error)]++;
     this.report(error);
@@ -416,8 +427,8 @@ export class Bus extends EventEmitter<BusEvents> {
     }
   }
 
-  #logOfLink(): RoomLog {
-    if (this.#link && this.#state === 'up') return this.#link.log;
+  #linkOfNow(): Link {
+    if (this.#link && this.#state === 'up') return this.#link;
     throw new BroadcastError('UNAVAILABLE', `there is no link to the ${this.transport.name} broker now`);
   }
 
@@ -483,7 +494,7 @@ function notConnected(cause?: unknown): BroadcastError {
   return new BroadcastError('UNAVAILABLE', 'the bus has not been connected: call bus.connect()', { cause });
 }
 
-function asBroadcastError(thrown: unknown, channel: Channel): BroadcastError {
+function asBroadcastError(thrown: unknown, channel: Sealed): BroadcastError {
   const cause = toError(thrown);
   if (cause instanceof BroadcastError) {
     return new BroadcastError(cause.code, `a message on ${channel} was dropped: ${cause.message}`, { cause });

@@ -27,6 +27,15 @@ describe('the environment', () => {
       AUTH_ANONYMOUS: true,
       CORS_ORIGINS: [],
       MAX_MESSAGE_BYTES: 65_536,
+      RATE_LIMIT: { count: 20, per: 1_000 },
+      RATE_LIMIT_USER: { count: 60, per: 1_000 },
+      RATE_LIMIT_ROOM: { count: 1_000, per: 1_000 },
+      JOIN_LIMIT: { count: 200, per: 10_000 },
+      HANDSHAKE_RATE: { count: 1_000, per: 10_000 },
+      MAX_ROOMS_PER_SOCKET: 200,
+      MAX_CONNECTIONS: 20_000,
+      MAX_CONNECTIONS_PER_USER: 50,
+      TRUST_PROXY: 0,
       SHUTDOWN_GRACE: 25_000,
       JOB_LEASE: 30_000,
       READINESS_REQUIRES_BROKER: false,
@@ -68,13 +77,28 @@ describe('the environment', () => {
     ['ROOM_PROFILES', '{"game":{}}', { game: {} }],
     ['ROOM_PROFILES', '{"game":{"history":{"size":0}}}', { game: { history: { size: 0 } } }],
     ['ROOM_PROFILES', ' { "a b": { "history": { "ttl": "10m" } } } ', { 'a b': { history: { ttl: 600_000 } } }],
+    ['ROOM_PROFILES', '{"x":{"slowMode":"10s"},"y":{"slowMode":5}}', { x: { slowMode: 10_000 }, y: { slowMode: 5 } }],
     ['ROOM_PROFILES', '{"x":{"history":{"size":9,"ttl":1000}}}', { x: { history: { size: 9, ttl: 1_000 } } }],
+    ['AUTH_JWT_SECRET', 'x'.repeat(32), ['x'.repeat(32)]],
+    ['AUTH_JWT_SECRET', `${'x'.repeat(32)}, ${'y'.repeat(40)}`, ['x'.repeat(32), 'y'.repeat(40)]],
+    ['AUTH_JWKS_URL', 'https://example.org/keys', 'https://example.org/keys'],
+    ['AUTH_JWT_ISSUER', 'https://example.org/', 'https://example.org/'],
+    ['AUTH_JWT_AUDIENCE', 'rooms', 'rooms'],
     ['AUTH_ANONYMOUS', 'false', false],
     ['AUTH_ANONYMOUS', '1', true],
     ['CORS_ORIGINS', '*', ['*']],
     ['CORS_ORIGINS', 'https://a.org, http://localhost:5173', ['https://a.org', 'http://localhost:5173']],
     ['MAX_MESSAGE_BYTES', '1', 1],
     ['MAX_MESSAGE_BYTES', '16777216', 16_777_216],
+    ['RATE_LIMIT', '5/s', { count: 5, per: 1_000 }],
+    ['RATE_LIMIT_USER', '100/10s', { count: 100, per: 10_000 }],
+    ['RATE_LIMIT_ROOM', 'off', 'off'],
+    ['JOIN_LIMIT', '9/m', { count: 9, per: 60_000 }],
+    ['HANDSHAKE_RATE', '5/500ms', { count: 5, per: 500 }],
+    ['MAX_ROOMS_PER_SOCKET', '1', 1],
+    ['MAX_CONNECTIONS', '10000000', 10_000_000],
+    ['MAX_CONNECTIONS_PER_USER', 'off', 'off'],
+    ['TRUST_PROXY', '2', 2],
     ['SHUTDOWN_GRACE', '500ms', 500],
     ['SHUTDOWN_GRACE', '0s', 0],
     ['SHUTDOWN_GRACE', '25s', 25_000],
@@ -95,6 +119,8 @@ describe('the environment', () => {
   const prefix = 'at most 64 of A-Z a-z 0-9 _ : . -';
   const secrets = 'secrets of at least 16 characters, separated by commas';
   const size = 'a number of bytes from 1 to 16777216';
+  const rate = 'a rate such as 20/s or 100/10s, or off';
+  const amount = 'a number from 1 to 10000000, or off';
   const duration = 'a duration such as 500ms, 25s, 10m or 1h';
   const messages = 'a number of messages from 0 to 100000';
   const lifetime = 'a duration of at least 1s, such as 25s, 10m or 1h';
@@ -140,6 +166,15 @@ describe('the environment', () => {
     ['ROOM_PROFILES', '{"game":{"history":{"ttl":"1d"}}}', profiles],
     ['ROOM_PROFILES', '{"game":{"history":{"ttl":999}}}', profiles],
     ['ROOM_PROFILES', '{"game":{"history":{"ttl":"0s"}}}', profiles],
+    ['RATE_LIMIT', '20', rate],
+    ['RATE_LIMIT', '0/s', rate],
+    ['RATE_LIMIT', '20/0s', rate],
+    ['RATE_LIMIT', '20/day', rate],
+    ['MAX_CONNECTIONS', '0', amount],
+    ['MAX_CONNECTIONS', '10000001', amount],
+    ['TRUST_PROXY', 'true', 'a number of proxies from 0 to 10'],
+    ['AUTH_JWT_SECRET', 'x'.repeat(31), 'secrets of at least 32 characters, separated by commas'],
+    ['AUTH_JWKS_URL', 'example.org/keys', 'a URL that begins with https:// or http://'],
     ['AUTH_ANONYMOUS', 'yes', 'true or false'],
     ['MAX_MESSAGE_BYTES', '0', size],
     ['MAX_MESSAGE_BYTES', '16777217', size],
@@ -229,7 +264,8 @@ describe('the environment as it is shown', () => {
 
   it('can be given again, histories and profiles too', () => {
     const ROOM_PROFILES = '{"game":{"history":{"size":0,"ttl":"24h"}}}';
-    const read = readEnvironment({ HISTORY_SIZE: '7', HISTORY_TTL: '2m', ROOM_PROFILES });
+    const limits = { RATE_LIMIT: '7/10s', JOIN_LIMIT: 'off', MAX_CONNECTIONS: 'off' };
+    const read = readEnvironment({ HISTORY_SIZE: '7', HISTORY_TTL: '2m', ROOM_PROFILES, ...limits });
     const shown = Object.entries(showEnvironment(read)).map(([name, value]) => [
       name,
       `${(value ?? '') as string | number | boolean}`,
@@ -237,13 +273,20 @@ describe('the environment as it is shown', () => {
     expect(readEnvironment(Object.fromEntries(shown) as NodeJS.ProcessEnv)).toMatchObject({
       HISTORY_SIZE: 7,
       HISTORY_TTL: 120_000,
+      RATE_LIMIT: { count: 7, per: 10_000 },
+      JOIN_LIMIT: 'off',
+      MAX_CONNECTIONS: 'off',
       ROOM_PROFILES: { game: { history: { size: 0, ttl: 86_400_000 } } },
     });
   });
 
   it('has no secrets in it, only how many there are', () => {
-    const shown = showEnvironment(readEnvironment({ BROADCAST_SECRET: 'the new secret of all,the old secret of all' }));
-    expect(shown).toMatchObject({ BROADCAST_SECRET: '***,***' });
+    const BROADCAST_SECRET = 'the new secret of all,the old secret of all';
+    const AUTH_JWT_SECRET = 'the new secret of all for tokens,the old secret of all for tokens';
+    const AUTH_JWKS_URL = 'https://me:key of all@host/keys';
+    const shown = showEnvironment(readEnvironment({ BROADCAST_SECRET, AUTH_JWT_SECRET, AUTH_JWKS_URL }));
+    expect(shown).toMatchObject({ BROADCAST_SECRET: '***,***', AUTH_JWT_SECRET: '***,***' });
+    expect(shown).toMatchObject({ AUTH_JWKS_URL: 'https://me:***@host/keys' });
     expect(JSON.stringify(shown)).not.toContain('of all');
   });
 
@@ -255,6 +298,11 @@ describe('the environment as it is shown', () => {
       ROOM_PROFILES: '{}',
       SHUTDOWN_GRACE: '25000ms',
       JOB_LEASE: '30000ms',
+      RATE_LIMIT: '20/1000ms',
+      RATE_LIMIT_USER: '60/1000ms',
+      RATE_LIMIT_ROOM: '1000/1000ms',
+      JOIN_LIMIT: '200/10000ms',
+      HANDSHAKE_RATE: '1000/10000ms',
     });
   });
 

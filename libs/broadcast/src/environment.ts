@@ -10,6 +10,13 @@ import type { Transport } from './transport.js';
 import { transports, type TransportName } from './transports/index.js';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+type Unit = keyof typeof UNITS;
+/** More members than clients can be shown the coming and going of. */
+const MAX_THRESHOLD = 10_000;
+/** Characters of a key for the HTTP API. */
+const SHORTEST_KEY = 16;
+/** Characters of a secret for tokens: HS256 asks for a key as long as its hash. */
+const SHORTEST_TOKEN_SECRET = 32;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const;
 
 const schema = z
@@ -28,14 +35,30 @@ const schema = z
       .string()
       .regex(/^[\w:.-]{0,64}$/, 'at most 64 of A-Z a-z 0-9 _ : . -')
       .default(''),
-    BROADCAST_SECRET: secrets().optional(),
+    BROADCAST_SECRET: secrets(SHORTEST_SECRET).optional(),
     BROADCAST_REQUIRE_SIGNED: boolean().default(false),
     HISTORY_SIZE: integer('a number of messages from 0 to 100000', 0, 100_000).optional(),
     HISTORY_TTL: lifetime().optional(),
     ROOM_PROFILES: profiles().default({}),
+    AUTH_JWT_SECRET: secrets(SHORTEST_TOKEN_SECRET).optional(),
+    AUTH_JWKS_URL: url(['https:', 'http:']).optional(),
+    AUTH_JWT_ISSUER: z.string().optional(),
+    AUTH_JWT_AUDIENCE: z.string().optional(),
     AUTH_ANONYMOUS: boolean().optional(),
+    API_KEYS: keys().optional(),
+    API_CONCURRENCY: integer('a number of requests from 1 to 100000', 1, 100_000).default(1_000),
     CORS_ORIGINS: origins().default([]),
+    PRESENCE_THRESHOLD: integer('a number of members from 0 to 10000', 0, MAX_THRESHOLD).default(100),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
+    RATE_LIMIT: rate().default({ count: 20, per: 1_000 }),
+    RATE_LIMIT_USER: rate().default({ count: 60, per: 1_000 }),
+    RATE_LIMIT_ROOM: rate().default({ count: 1_000, per: 1_000 }),
+    JOIN_LIMIT: rate().default({ count: 200, per: 10_000 }),
+    HANDSHAKE_RATE: rate().default({ count: 1_000, per: 10_000 }),
+    MAX_ROOMS_PER_SOCKET: amount().default(200),
+    MAX_CONNECTIONS: amount().default(20_000),
+    MAX_CONNECTIONS_PER_USER: amount().default(50),
+    TRUST_PROXY: integer('a number of proxies from 0 to 10', 0, 10).default(0),
     SHUTDOWN_GRACE: duration().default(25_000),
     JOB_LEASE: duration()
       .refine((value) => value >= 1_000 && value <= 3_600_000, 'a duration from 1s to 1h')
@@ -97,15 +120,23 @@ export function createBus(environment: Environment = readEnvironment(), options:
   return new Bus(transportOf(environment), { ...optionsOf(environment), ...options });
 }
 
+/** So many in so much time, in ms, or no limit. */
+export type Rate = { readonly count: number; readonly per: number } | 'off';
+
 /** The environment as it may be shown, and given again: without the passwords and secrets in it. */
 export function showEnvironment(environment: Environment): Record<string, unknown> {
   const { REDIS_URL, RABBITMQ_URL, BROADCAST_SECRET, SHUTDOWN_GRACE, JOB_LEASE, CORS_ORIGINS } = environment;
-  const { HISTORY_TTL, ROOM_PROFILES } = environment;
+  const { HISTORY_TTL, ROOM_PROFILES, AUTH_JWT_SECRET, AUTH_JWKS_URL, API_KEYS } = environment;
+  const rates = Object.entries(environment).filter(([, value]) => isRate(value)) as [string, Rate][];
   return {
     ...environment,
+    ...Object.fromEntries(rates.map(([name, value]) => [name, showRate(value)])),
+    ...(AUTH_JWT_SECRET && { AUTH_JWT_SECRET: AUTH_JWT_SECRET.map(() => '***').join(',') }),
+    ...(AUTH_JWKS_URL !== undefined && { AUTH_JWKS_URL: hidePassword(AUTH_JWKS_URL) }),
     ...(REDIS_URL !== undefined && { REDIS_URL: hidePassword(REDIS_URL) }),
     ...(RABBITMQ_URL !== undefined && { RABBITMQ_URL: hidePassword(RABBITMQ_URL) }),
     ...(BROADCAST_SECRET && { BROADCAST_SECRET: BROADCAST_SECRET.map(() => '***').join(',') }),
+    ...(API_KEYS && { API_KEYS: API_KEYS.map(() => '***').join(',') }),
     ...(HISTORY_TTL !== undefined && { HISTORY_TTL: `${HISTORY_TTL}ms` }),
     ROOM_PROFILES: JSON.stringify(ROOM_PROFILES),
     SHUTDOWN_GRACE: `${SHUTDOWN_GRACE}ms`,
@@ -130,12 +161,51 @@ function boolean() {
   return z.enum(['true', 'false', '1', '0'], 'true or false').transform((value) => value === 'true' || value === '1');
 }
 
-function secrets() {
-  const what = `secrets of at least ${SHORTEST_SECRET} characters, separated by commas`;
+/** `20/s`, `100/10s`, or `off`. */
+function rate() {
+  const what = 'a rate such as 20/s or 100/10s, or off';
+  return z
+    .string()
+    .regex(/^([1-9]\d{0,8}\/([1-9]\d{0,5})?(ms|s|m|h)|off)$/, what)
+    .transform((value): Rate => {
+      if (value === 'off') return value;
+      const [, count, amount, unit] = /^(\d+)\/(\d*)(\w+)$/.exec(value) as unknown as [string, string, string, Unit];
+      return { count: Number(count), per: Number(amount || 1) * UNITS[unit] };
+    });
+}
+
+function isRate(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'per' in value;
+}
+
+function showRate(value: Rate): string {
+  return value === 'off' ? value : `${value.count}/${value.per}ms`;
+}
+
+/** A number of things, or `off` for no limit. */
+function amount() {
+  const what = 'a number from 1 to 10000000, or off';
+  return z
+    .string()
+    .regex(/^([1-9]\d{0,7}|off)$/, what)
+    .transform((value) => (value === 'off' ? value : Number(value)))
+    .refine((value) => value === 'off' || value <= 10_000_000, what);
+}
+
+function secrets(shortest: number) {
+  const what = `secrets of at least ${shortest} characters, separated by commas`;
   return z
     .string()
     .transform((value) => value.split(',').map((secret) => secret.trim()))
-    .refine((list) => list.every(({ length }) => length >= SHORTEST_SECRET), what);
+    .refine((list) => list.every(({ length }) => length >= shortest), what);
+}
+
+function keys() {
+  const what = `keys of at least ${SHORTEST_KEY} printable characters without spaces, separated by commas`;
+  return z
+    .string()
+    .transform((value) => value.split(',').map((key) => key.trim()))
+    .refine((list) => list.every((key) => key.length >= SHORTEST_KEY && /^[\x21-\x7e]+$/.test(key)), what);
 }
 
 function origins() {
@@ -147,14 +217,19 @@ function origins() {
     .refine((list) => list.every(isOrigin), what);
 }
 
-/** JSON: `{"support":{"history":{"size":1000,"ttl":"24h"}},"game":{"history":{"size":0}}}` */
+/** JSON: `{"support":{"history":{"size":1000,"ttl":"24h"},"slowMode":"10s"},"game":{"history":{"size":0}}}` */
 function profiles() {
   const what = 'JSON such as {"game":{"history":{"size":0}},"support":{"history":{"size":1000,"ttl":"24h"}}}';
   const history = z.strictObject({
     size: z.int(what).min(0, what).max(100_000, what).optional(),
     ttl: z.union([z.number().min(1_000), lifetime()], what).optional(),
   });
-  const schema = z.record(z.string(), z.strictObject({ history: history.optional() }));
+  const slowMode = z.union([z.number().min(0).max(86_400_000), duration()], what).optional();
+  const presence = z.strictObject({ threshold: z.int(what).min(0, what).max(MAX_THRESHOLD, what).optional() });
+  const schema = z.record(
+    z.string(),
+    z.strictObject({ history: history.optional(), presence: presence.optional(), slowMode }),
+  );
   return z.string().transform((value, context): z.output<typeof schema> => {
     const { success, data } = schema.safeParse(parseJson(value));
     if (success) return data;
@@ -182,7 +257,7 @@ function duration() {
     .string(what)
     .regex(/^\d{1,9}(ms|s|m|h)$/, what)
     .transform((value) => {
-      const [, amount, unit] = /^(\d+)(\w+)$/.exec(value) as unknown as [string, string, keyof typeof UNITS];
+      const [, amount, unit] = /^(\d+)(\w+)$/.exec(value) as unknown as [string, string, Unit];
       return Number(amount) * UNITS[unit];
     });
 }

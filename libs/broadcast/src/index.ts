@@ -16,9 +16,29 @@ export {
   showEnvironment,
   transportOf,
   type Environment,
+  type Rate,
 } from './environment.js';
 export { decode, decodeArgs, encode, isReservedEvent, NEWER, type Header, type Message } from './envelope.js';
 export { BroadcastError, type BroadcastErrorCode } from './errors.js';
+export type { PresenceChange } from './rooms/attendance.js';
+export {
+  Presence,
+  type PresenceExchange,
+  type PresenceListener,
+  type PresenceOptions,
+  type RoomPresence,
+} from './rooms/presence.js';
+export type { EachPublished } from './rooms/each.js';
+export {
+  FOREVER,
+  Moderation,
+  type Kick,
+  type ModerationOptions,
+  type Restricting,
+  type Restriction,
+  type RestrictionKind,
+  type Subject,
+} from './rooms/moderation.js';
 export {
   Rooms,
   RoomSpeaker,
@@ -27,14 +47,16 @@ export {
   type Replay,
   type ReplayRequest,
   type RoomHistory,
+  type EachMessage,
   type RoomMessage,
   type RoomsOptions,
 } from './rooms/rooms.js';
 export type { StoredMessage } from './rooms/stored-message.js';
 export { POSITION, type Mark, type Position } from './position.js';
-export type { HistoryOptions, Profile } from './profiles.js';
+export { profileOf, type HistoryOptions, type PresenceSettings, type Profile } from './profiles.js';
 export { BroadcastAdapter, createAdapter, type AdapterOptions } from './socketio/adapter.js';
 export { createEmitter, type Emitter } from './socketio/emitter.js';
+export { Exchange, type Answers, type Asking, type ExchangeListener } from './socketio/exchange.js';
 export type { Incomplete } from './socketio/others.js';
 export type { Listener, Subscription } from './subscriptions.js';
 export type {
@@ -47,10 +69,13 @@ export type {
   LogPage,
   OpenOptions,
   ReadOptions,
+  RecordStore,
   RoomLog,
+  StoredRecord,
   Transport,
 } from './transport.js';
 export { memory } from './transports/memory.js';
 export { rabbitmq, type RabbitmqOptions } from './transports/rabbitmq.js';
 export { redis, type RedisTransportOptions } from './transports/redis.js';
 export { ulid } from './ulid.js';
+export { VERSION } from './version.js';

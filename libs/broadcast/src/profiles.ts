@@ -11,8 +11,17 @@ export interface HistoryOptions {
   readonly ttl: number;
 }
 
+/** Who is in a room, as it is shown. */
+export interface PresenceSettings {
+  /** Most members that are named; above it only how many there are. */
+  readonly threshold: number;
+}
+
 export interface Profile {
   readonly history?: Partial<HistoryOptions>;
+  readonly presence?: Partial<PresenceSettings>;
+  /** The while between any two messages of a user, in ms: for whoever lets users speak. @default none */
+  readonly slowMode?: number;
 }
 
 export interface ProfilesOptions {
@@ -48,6 +57,12 @@ export class Profiles {
     const kept = [this.#history, ...this.#named.values()].filter(({ size }) => size > 0);
     return Math.max(0, ...kept.map(({ ttl }) => ttl));
   }
+}
+
+/** The settings of a room's kind, where it has any of its own. */
+export function profileOf(room: string, profiles: Readonly<Record<string, Profile>>): Profile | undefined {
+  const name = nameOf(room);
+  return Object.hasOwn(profiles, name) ? profiles[name] : undefined;
 }
 
 function nameOf(room: string): string {

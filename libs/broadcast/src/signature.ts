@@ -7,12 +7,15 @@
  * The HMAC is over the channel, a zero byte, the time and the message: none of them can be exchanged. Control messages
  * make instances act, so they have to be signed, within the last 30 s, and are taken once. Room messages are only shown:
  * anybody who may publish may say them, unless signatures are required, and they have no age, since brokers deliver
- * again and what is stored is read late.
+ * again and what is stored is read late. Records make instances act, and have no age either.
  */
 import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { BroadcastError } from './errors.js';
 import { RecentMacs } from './recent-macs.js';
 import type { Channel } from './transport.js';
+
+/** What is signed: what travels on a channel, or a record that is stored. */
+export type Sealed = Channel | 'records';
 
 export interface SignatureOptions {
   /**
@@ -61,7 +64,7 @@ export class Signature {
    *
    * @throws BroadcastError `BAD_REQUEST` when it begins like a signed one: it would be heard without its first 41 bytes
    */
-  seal(channel: Channel, message: Buffer): Buffer {
+  seal(channel: Sealed, message: Buffer): Buffer {
     if (message[0] === SIGNED) {
       throw new BroadcastError('BAD_REQUEST', 'a message may not begin with the byte 0x02: it marks signed ones');
     }
@@ -80,7 +83,7 @@ export class Signature {
    *
    * @throws BroadcastError `UNTRUSTED`, or `UNREADABLE` when it ends before the signature does and there is no secret
    */
-  open(channel: Channel, payload: Buffer): Buffer {
+  open(channel: Sealed, payload: Buffer): Buffer {
     if (payload[0] !== SIGNED) {
       if (this.#demandedOn(channel)) throw untrusted('it is not signed; its sender needs the secret');
       return payload;
@@ -90,18 +93,26 @@ export class Signature {
     return payload.subarray(MESSAGE_AT);
   }
 
+  /** Whether it is signed as this instance would: by its first secret, or not at all. */
+  isCurrent(channel: Sealed, payload: Buffer): boolean {
+    const [key] = this.#keys;
+    if (payload[0] !== SIGNED) return !key || !this.#demandedOn(channel);
+    return key !== undefined && timingSafeEqual(macOf(key, channel, payload), payload.subarray(MAC_AT, MESSAGE_AT));
+  }
+
   /** Where unsigned messages are refused, this instance signs its own. */
-  #demandedOn(channel: Channel): boolean {
+  #demandedOn(channel: Sealed): boolean {
     return this.#signsRooms || (this.#keys.length > 0 && !isRoom(channel));
   }
 
-  #verify(channel: Channel, payload: Buffer): void {
+  #verify(channel: Sealed, payload: Buffer): void {
     const mac = payload.subarray(MAC_AT, MESSAGE_AT);
     const whole = payload.length >= MESSAGE_AT;
     if (!whole || !this.#keys.some((key) => timingSafeEqual(macOf(key, channel, payload), mac))) {
       throw untrusted('its signature is wrong; its sender needs the same secret');
     }
-    if (isRoom(channel)) return;
+    // What is stored is read late, and again and again.
+    if (isRoom(channel) || channel === 'records') return;
     const age = Date.now() - Number(payload.readBigUInt64BE(TIME_AT));
     if (Math.abs(age) > WINDOW) {
       const seconds = Math.ceil(Math.abs(age) / 1_000);
@@ -113,7 +124,7 @@ export class Signature {
 }
 
 /** Over a payload whose time and message are in their places. */
-function macOf(key: KeyObject, channel: Channel, payload: Buffer): Buffer {
+function macOf(key: KeyObject, channel: Sealed, payload: Buffer): Buffer {
   return createHmac('sha256', key)
     .update(`${channel}\0`)
     .update(payload.subarray(TIME_AT, MAC_AT))
@@ -121,7 +132,7 @@ function macOf(key: KeyObject, channel: Channel, payload: Buffer): Buffer {
     .digest();
 }
 
-function isRoom(channel: Channel): boolean {
+function isRoom(channel: Sealed): boolean {
   return channel.startsWith('room:');
 }
 

@@ -11,7 +11,8 @@
  * no retries, no timers and no subscriptions to remember; all of those belong to the Bus. A link that is lost is
  * thrown away: it never repairs itself.
  *
- * The histories of rooms (`link.log`) and jobs (`link.jobs`) are two further small interfaces beside the fan-out.
+ * The histories of rooms (`link.log`), jobs (`link.jobs`) and what outlives every instance (`link.records`) are further
+ * small interfaces beside the fan-out.
  */
 import type { JobQueues } from './job-queues.js';
 import type { Mark, Position } from './position.js';
@@ -93,8 +94,30 @@ export interface Link {
   unsubscribe(channels: readonly Channel[]): Promise<void>;
   readonly log: RoomLog;
   readonly jobs: JobQueues;
+  readonly records: RecordStore;
   /** Lets go of everything at the broker. Bounded in time, even on a dead connection; never rejects. */
   close(): Promise<void>;
+}
+
+/**
+ * Small facts that outlive every instance, where the broker stores: one of each key, the one of the highest version. For
+ * thousands of them that change now and then, not for what is said.
+ */
+export interface RecordStore {
+  /** Resolves when the broker has it, or has one of the same key that is newer. The same version again takes its place. */
+  put(record: StoredRecord): Promise<void>;
+  /** All that are kept, in no order. */
+  all(): Promise<StoredRecord[]>;
+}
+
+export interface StoredRecord {
+  /** 1 to 512 bytes. */
+  readonly key: string;
+  /** Compared as a text: of ASCII letters of one case, digits and dots. */
+  readonly version: string;
+  readonly payload: Buffer;
+  /** When it may be forgotten, in ms since 1970. */
+  readonly until: number;
 }
 
 /** The stored history of rooms. */

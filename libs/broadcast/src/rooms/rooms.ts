@@ -13,11 +13,12 @@ import {
 } from '../audience.js';
 import type { Bus } from '../bus.js';
 import { checkBus } from '../checks.js';
-import { stamp, type Header } from '../envelope.js';
+import { encode, stamp, type Header } from '../envelope.js';
 import { BroadcastError } from '../errors.js';
 import type { Mark, Position } from '../position.js';
 import { publishToRooms } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
+import { publishToEach, type EachPublished } from './each.js';
 import { toMessages, type StoredMessage } from './stored-message.js';
 
 /** One message to one room. */
@@ -32,6 +33,11 @@ export interface RoomMessage {
   from?: string;
   /** Socket.IO namespace. @default '/' */
   namespace?: string;
+}
+
+/** One message to each of many rooms. */
+export interface EachMessage extends Omit<RoomMessage, 'room'> {
+  rooms: readonly string[];
 }
 
 export interface Published {
@@ -130,6 +136,25 @@ export class Rooms {
       from,
       maxBytes: this.#maxBytes,
     });
+  }
+
+  /**
+   * Says one thing in each of many rooms: a socket in two of them hears it in both. Resolves when every room has an
+   * outcome, in their order; a room that is named twice has one.
+   *
+   * @throws BroadcastError through the promise: `BAD_REQUEST`, `TOO_LARGE`. What befalls a single room is its outcome
+   */
+  async publishToEach(message: EachMessage): Promise<{ id: string; outcomes: EachPublished[] }> {
+    const { rooms, event, data = null, from, namespace } = message;
+    checkAddress({ rooms });
+    const { id, at, origin } = stamp(this.#bus.instance);
+    const header = { id: message.id ?? id, from, at, origin, nsp: nameOfNamespace(namespace) };
+    const payload = encode(header, [checkEvent(event), ...checkArgs([data])]);
+    if (payload.length > this.#maxBytes) {
+      const why = `the message has ${payload.length} bytes, the limit is ${this.#maxBytes}`;
+      throw new BroadcastError('TOO_LARGE', why);
+    }
+    return { id: header.id, outcomes: await publishToEach(this.#bus, [...new Set(rooms)], payload, header.id) };
   }
 
   /** Whether what is said in the room is kept. */

@@ -18,6 +18,7 @@ import { answer, type Acks, type Here, type SocketDetails } from './answers.js';
 import { lazily, makeAwaitable } from './awaitable.js';
 import { Counts } from './counts.js';
 import { Delivery, EVENT } from './delivery.js';
+import { Exchange, type ExchangeListener } from './exchange.js';
 import { AdapterHub, type HubMember } from './hub.js';
 import { Others, type Incomplete } from './others.js';
 import { Questions } from './questions.js';
@@ -110,6 +111,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   /** Broadcasts to clients, of which the others collect the acknowledgements. */
   readonly #acks: Questions;
   readonly #counts: Counts;
+  readonly #topics = new Map<string, ExchangeListener>();
   readonly #held = new Set<string>();
   /** Joins that the broker has not confirmed yet. */
   readonly #joining = new Set<Promise<void>>();
@@ -324,6 +326,18 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     });
   }
 
+  /**
+   * Opens a topic of the application's own among the servers, in place of the listener that it has here already.
+   *
+   * @param topic the same on every server
+   */
+  exchange(topic: string, listener: ExchangeListener): Exchange {
+    this.#topics.set(topic, listener);
+    return new Exchange(topic, this.#hub, this.#others, listener, () => {
+      if (this.#topics.get(topic) === listener) this.#topics.delete(topic);
+    });
+  }
+
   // What others ask for: HubMember and Here
 
   deliver(message: Message, room: string | undefined, served: Set<string> | undefined): boolean {
@@ -363,6 +377,15 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
       // The application's own: the broker would have its other listeners run a second time.
       this.#failed('a listener of a server-side event', toError(thrown));
     }
+  }
+
+  hearTold(topic: string, value: unknown, from: string): void {
+    this.#topics.get(topic)?.told?.(value, from);
+  }
+
+  async consulted(topic: string, value: unknown, from: string): Promise<[unknown] | null> {
+    const asked = this.#topics.get(topic)?.asked;
+    return asked ? [await asked(value, from)] : null;
   }
 
   askHere(event: unknown[], opts: BroadcastOptions, timeout: number, ack: (response: unknown) => void): number {

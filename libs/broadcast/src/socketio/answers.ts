@@ -3,7 +3,7 @@
  * how each is answered.
  */
 import type { BroadcastOptions, Room } from 'socket.io-adapter';
-import { decodeArgs, encode, isReservedEvent, isReservedServerEvent, type Message } from '../envelope.js';
+import { decodeArgs, encode, isReservedEvent, isReservedServerEvent, textOf, type Message } from '../envelope.js';
 import { BroadcastError } from '../errors.js';
 
 /** The adapter, as far as its own sockets go. */
@@ -21,6 +21,10 @@ export interface Here {
   sizes(rooms: readonly string[]): number[];
   stats(): [room: string, sockets: number][];
   roomNames(): string[];
+  /** Another server tells something about a topic of the application. */
+  hearTold(topic: string, value: unknown, from: string): void;
+  /** What another server is answered about a topic of the application; `null`: there is no such topic here. */
+  consulted(topic: string, value: unknown, from: string): Promise<[unknown] | null>;
   /** An answer could not be sent, and nobody here waits for it. */
   dropped(error: unknown): void;
 }
@@ -49,7 +53,13 @@ export type Reply = (value: unknown, last?: boolean) => Promise<void>;
  */
 const WAY_BACK = 200;
 
-type Handler = (here: Here, args: unknown[], opts: BroadcastOptions, reply: Reply) => void | Promise<void>;
+type Handler = (
+  here: Here,
+  args: unknown[],
+  opts: BroadcastOptions,
+  reply: Reply,
+  from: string,
+) => void | Promise<void>;
 
 const HANDLERS = new Map<string, Handler>(
   Object.entries<Handler>({
@@ -61,6 +71,9 @@ const HANDLERS = new Map<string, Handler>(
     'sockets.ask': (here, [timeout, ...event], opts, reply) => ask(here, milliseconds(timeout), event, opts, reply),
     'servers.event': (here, event) => here.hearEvent(serverEventOf(event)),
     'servers.ask': (here, event, _opts, reply) => askServer(here, event, reply),
+    'servers.tell': (here, [topic, value], _opts, _reply, from) => here.hearTold(textOf(topic), value, from),
+    'servers.consult': (here, [topic, value], _opts, reply, from) =>
+      here.consulted(textOf(topic), value, from).then((answer) => reply(answer)),
     'rooms.sizes': (here, [rooms], _opts, reply) => reply(here.sizes(names(rooms).map(String))),
     'rooms.stats': (here, _args, _opts, reply) => reply(here.stats()),
     'rooms.list': (here, _args, _opts, reply) => reply(here.roomNames()),
@@ -69,7 +82,7 @@ const HANDLERS = new Map<string, Handler>(
 
 /** Kinds of messages that adapters send each other. */
 export const KINDS: readonly string[] = [...HANDLERS.keys()];
-const COMMANDS = new Set(['sockets.join', 'sockets.leave', 'sockets.disconnect', 'servers.event']);
+const COMMANDS = new Set(['sockets.join', 'sockets.leave', 'sockets.disconnect', 'servers.event', 'servers.tell']);
 
 /** Whether who sent it waits for an answer. */
 export function isQuestion(kind: string): boolean {
@@ -82,9 +95,9 @@ export function isQuestion(kind: string): boolean {
  * @throws BroadcastError `UNREADABLE`, at once or through the promise; what `reply` says, through the promise
  */
 export function answer(message: Message, here: Here, reply: Reply): void | Promise<void> {
-  const { kind = '', rooms = [], except = [], flags = {} } = message.header;
+  const { kind = '', rooms = [], except = [], flags = {}, origin = '' } = message.header;
   const opts = { rooms: new Set(rooms), except: new Set(except), flags: { ...flags, local: true } };
-  return HANDLERS.get(kind)?.(here, decodeArgs(message), opts, reply);
+  return HANDLERS.get(kind)?.(here, decodeArgs(message), opts, reply, origin);
 }
 
 async function fetch(here: Here, opts: BroadcastOptions, reply: Reply): Promise<void> {

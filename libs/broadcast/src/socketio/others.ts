@@ -38,6 +38,8 @@ interface Inquiry<T> {
   args?: readonly unknown[];
   /** @default as the adapter was told, in ms */
   timeout?: number;
+  /** The only one that is asked. @default all */
+  member?: string;
   /** Hears every answer as it comes. */
   heard?: (answer: T, from: string) => void;
 }
@@ -70,12 +72,12 @@ export class Others {
   }
 
   /** Asks all of them, once this server has been there for long enough to know them. Never rejects. */
-  async ask<T>({ kind, address, args = [], timeout, heard }: Inquiry<T>): Promise<Outcome<T>> {
+  async ask<T>({ kind, address, args = [], timeout, member, heard }: Inquiry<T>): Promise<Outcome<T>> {
     await this.#hub.membership.ready;
     const outcome = await this.questions.ask<T | null>({
-      of: this.ids,
+      of: member === undefined ? this.ids : [member],
       timeout: timeout ?? this.#options.timeout,
-      send: (id) => this.tell(kind, { ...address, id }, args),
+      send: (id) => this.tell(kind, { ...address, id }, args, member),
       fits: (answer) => isAnswerTo(kind, args, answer),
       part: (answer, from) => answer !== null && heard?.(answer, from),
     });

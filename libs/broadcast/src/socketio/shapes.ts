@@ -9,6 +9,7 @@ const SHAPES = new Map<string, Shape>(
     'sockets.ask': (value) => isObject(value) && isCount(value['clients']) && Array.isArray(value['responses']),
     'sockets.fetch': (value) => isListOf(value, isSocket),
     'servers.ask': (value) => Array.isArray(value) && value.length === 1,
+    'servers.consult': (value) => Array.isArray(value) && value.length === 1,
     'rooms.sizes': (value, [rooms]) => isListOf(value, isCount) && value.length === (rooms as unknown[]).length,
     'rooms.stats': (value) => isListOf(value, (pair) => Array.isArray(pair) && isText(pair[0]) && isCount(pair[1])),
     'rooms.list': (value) => isListOf(value, isText),

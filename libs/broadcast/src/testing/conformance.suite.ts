@@ -7,6 +7,7 @@ import type { Channel, Features, Transport } from '../transport.js';
 import { collect, until, type Heard } from './conditions.js';
 import { logs } from './logs.suite.js';
 import { outages } from './outages.suite.js';
+import { records } from './records.suite.js';
 import { secrets } from './secrets.suite.js';
 import { codeOf, codeOfRejection, listen, say, Stage, type ConformanceSetup } from './stage.js';
 
@@ -286,6 +287,7 @@ export function conformance(name: string, features: Features, set: ConformanceSe
     });
 
     secrets(stage, features);
+    records(stage, features);
     logs(stage, features, HOSTILE_ROOMS);
 
     if (features.network) outages(stage);
@@ -322,6 +324,7 @@ function counted(transport: Transport, calls: string[]): Transport {
         },
         log: link.log,
         jobs: link.jobs,
+        records: link.records,
         close: () => link.close(),
       };
     },

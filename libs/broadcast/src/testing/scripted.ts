@@ -3,7 +3,16 @@
  * too late. What a transport promises is tested over real brokers, in conformance.suite.ts, not here.
  */
 import { BroadcastError } from '../errors.js';
-import type { Channel, Features, Link, LinkEvents, OpenOptions, RoomLog, Transport } from '../transport.js';
+import type {
+  Channel,
+  Features,
+  Link,
+  LinkEvents,
+  OpenOptions,
+  RecordStore,
+  RoomLog,
+  Transport,
+} from '../transport.js';
 import { ScriptedJobs } from './scripted.jobs.js';
 
 export interface ScriptedCall {
@@ -26,6 +35,8 @@ export class ScriptedLink implements Link {
     read: () => Promise.resolve({ entries: [], more: false }),
     tops: (rooms) => Promise.resolve(rooms.map(() => ({ pos: 'e.0' }))),
   };
+
+  readonly records: RecordStore = { put: () => Promise.resolve(), all: () => Promise.resolve([]) };
 
   constructor(readonly events?: LinkEvents) {}
 

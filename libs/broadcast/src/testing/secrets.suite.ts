@@ -167,6 +167,7 @@ function tapped(transport: Transport) {
       unsubscribe: (channels) => link.unsubscribe(channels),
       log: link.log,
       jobs: link.jobs,
+      records: link.records,
       close: () => link.close(),
     };
   };

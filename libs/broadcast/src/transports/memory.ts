@@ -8,10 +8,16 @@ import type { Position } from '../position.js';
 import type { Channel, Link, LinkEvents, RoomLog, Transport } from '../transport.js';
 import { MemoryJobs, type MemoryQueues } from './memory.jobs.js';
 import { MemoryLog } from './memory.log.js';
+import { MemoryRecords } from './memory.records.js';
 
 /** One transport object is one broker: share it between the buses that are to hear each other. */
 export function memory(): Transport {
-  const broker: MemoryBroker = { links: new Set(), histories: new MemoryLog(), queues: new Map() };
+  const broker: MemoryBroker = {
+    links: new Set(),
+    histories: new MemoryLog(),
+    queues: new Map(),
+    records: new MemoryRecords(),
+  };
   return {
     name: 'memory',
     features: { network: false, redelivers: false, log: 'room' },
@@ -27,6 +33,7 @@ interface MemoryBroker {
   readonly links: Set<MemoryLink>;
   readonly histories: MemoryLog;
   readonly queues: MemoryQueues;
+  readonly records: MemoryRecords;
 }
 
 class MemoryLink implements Link {
@@ -36,9 +43,11 @@ class MemoryLink implements Link {
   readonly #channels = new Set<Channel>();
 
   readonly jobs: MemoryJobs;
+  readonly records: MemoryRecords;
 
-  constructor({ links, histories, queues }: MemoryBroker, events: LinkEvents, idWindow: number) {
+  constructor({ links, histories, queues, records }: MemoryBroker, events: LinkEvents, idWindow: number) {
     this.jobs = new MemoryJobs(queues);
+    this.records = records;
     this.#links = links;
     this.#events = events;
     this.log = {

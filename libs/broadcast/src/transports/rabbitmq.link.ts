@@ -10,6 +10,7 @@ import { Deliveries } from './rabbitmq.deliveries.js';
 import { RabbitmqJobs } from './rabbitmq.jobs.js';
 import { RabbitmqLog, type LogMemory } from './rabbitmq.log.js';
 import { EVERY_ROOM, isRoom, routingKey, type BrokerNames } from './rabbitmq.names.js';
+import { RabbitmqRecords } from './rabbitmq.records.js';
 
 /** Messages in a second that no room here wants: above it the queue is bound to its rooms only (10 µs of CPU each). */
 const WASTE = 100;
@@ -78,6 +79,7 @@ const NO_LOG: RoomLog = {
 export class RabbitmqLink implements Link {
   readonly #stream?: RabbitmqLog;
   readonly jobs: RabbitmqJobs;
+  readonly records: RabbitmqRecords;
   readonly #parts: LinkParts;
   readonly #names: BrokerNames;
   readonly #events: LinkEvents;
@@ -100,13 +102,18 @@ export class RabbitmqLink implements Link {
     { prefix, maxBindings, adaptive, prefetch, idWindow, keeps, previous, signal }: LinkOptions,
   ) {
     this.jobs = new RabbitmqJobs(parts.publishing, parts.consuming, prefix);
+    const channel = async () => life.watch(await parts.consuming.createChannel());
+    const failed = (cause: Error) => life.end(cause);
+    const publish = (payload: Buffer, headers: object, id: string) =>
+      this.#publish('', names.records, payload, { mandatory: true, messageId: id, persistent: true, headers });
+    this.records = new RabbitmqRecords({ connection: parts.consuming, publish, channel, failed }, names.records);
     if (keeps) {
       const memory: LogMemory | undefined = previous instanceof RabbitmqLink ? previous.#stream?.memory : undefined;
       const logParts = {
         publish: (key: string, payload: Buffer, id: string) =>
           this.#publish(names.rooms, key, payload, { mandatory: true, messageId: id, persistent: true }),
-        channel: async () => life.watch(await parts.consuming.createChannel()),
-        failed: (cause: Error) => life.end(cause),
+        channel,
+        failed,
         signal,
         prefetch,
         idWindow,
@@ -152,7 +159,7 @@ export class RabbitmqLink implements Link {
     exchange: string,
     key: string,
     payload: Buffer,
-    options: { mandatory: boolean; messageId?: string; persistent?: boolean },
+    options: { mandatory: boolean; messageId?: string; persistent?: boolean; headers?: object },
   ): Promise<void> {
     const correlationId = options.mandatory ? String(++this.#mandatory) : undefined;
     return new Promise((resolve, reject) => {

@@ -16,6 +16,8 @@ export function brokerNames(prefix: string, instance: string, nonce: string) {
     queue: `${prefix}live_rooms.i.${escapeName(instance)}.${nonce}`,
     /** The stream of the rooms with history. */
     log: `${prefix}live_rooms.log`,
+    /** The stream of what outlives every instance. */
+    records: `${prefix}live_rooms.records`,
     deadLetterExchange: `${prefix}live_rooms.dlx`,
     /** Name and routing key of the queue where messages go that nobody could handle. */
     deadLetters: `${prefix}live_rooms.dead`,

@@ -7,6 +7,7 @@ import { checkUrl } from '../checks.js';
 import { BroadcastError, toError } from '../errors.js';
 import type { Channel, Link, LinkEvents, OpenOptions, RoomLog, Transport } from '../transport.js';
 import { RedisJobs } from './redis.jobs.js';
+import { RedisRecords } from './redis.records.js';
 import { loadScripts, RedisLog, splitPosition } from './redis.log.js';
 
 export interface RedisTransportOptions {
@@ -33,6 +34,7 @@ export function redis(options: RedisTransportOptions = {}): Transport {
 
 class RedisLink implements Link {
   readonly jobs: RedisJobs;
+  readonly records: RedisRecords;
   readonly #publisher: Redis;
   readonly #subscriber: Redis;
   readonly #prefix: string;
@@ -50,6 +52,7 @@ class RedisLink implements Link {
     { instance, idWindow = 0 }: OpenOptions,
   ) {
     this.log = new RedisLog(publisher, (room) => this.#name(`room:${room}`), idWindow);
+    this.records = new RedisRecords(publisher, prefix);
     this.#publisher = publisher;
     this.#subscriber = subscriber;
     this.#prefix = prefix;
