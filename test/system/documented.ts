@@ -1,7 +1,7 @@
 /*
  * Calls the HTTP API of a gateway, and holds every answer against the OpenAPI document that the gateway shows.
  */
-import Ajv2020, { type ValidateFunction } from 'ajv/dist/2020.js';
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 
 export interface Called {
   status: number;

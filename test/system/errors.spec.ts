@@ -159,7 +159,7 @@ describe('every code', () => {
       'bytes that are no UTF-8',
       'POST',
       '/v1/rooms/r/messages',
-      { body: Buffer.from('{"event":"\xff"}', 'latin1') as unknown as string },
+      { body: Buffer.from('{"event":"\xff"}', 'latin1') },
       400,
     ],
     ['a body beyond all limits', 'POST', '/v1/rooms/r/messages', { body: ' '.repeat(3_000_000) }, 413],

@@ -26,6 +26,8 @@ describe('the environment', () => {
       BROADCAST_REQUIRE_SIGNED: false,
       AUTH_ANONYMOUS: true,
       CORS_ORIGINS: [],
+      API_CONCURRENCY: 1_000,
+      PRESENCE_THRESHOLD: 100,
       MAX_MESSAGE_BYTES: 65_536,
       RATE_LIMIT: { count: 20, per: 1_000 },
       RATE_LIMIT_USER: { count: 60, per: 1_000 },
@@ -88,6 +90,11 @@ describe('the environment', () => {
     ['AUTH_ANONYMOUS', '1', true],
     ['CORS_ORIGINS', '*', ['*']],
     ['CORS_ORIGINS', 'https://a.org, http://localhost:5173', ['https://a.org', 'http://localhost:5173']],
+    ['API_KEYS', 'the-key-of-the-shop, sixteen-letters!', ['the-key-of-the-shop', 'sixteen-letters!']],
+    ['API_CONCURRENCY', '1', 1],
+    ['PRESENCE_THRESHOLD', '0', 0],
+    ['PRESENCE_THRESHOLD', '10000', 10_000],
+    ['ROOM_PROFILES', '{"game":{"presence":{"threshold":5}}}', { game: { presence: { threshold: 5 } } }],
     ['MAX_MESSAGE_BYTES', '1', 1],
     ['MAX_MESSAGE_BYTES', '16777216', 16_777_216],
     ['RATE_LIMIT', '5/s', { count: 5, per: 1_000 }],
@@ -121,6 +128,7 @@ describe('the environment', () => {
   const size = 'a number of bytes from 1 to 16777216';
   const rate = 'a rate such as 20/s or 100/10s, or off';
   const amount = 'a number from 1 to 10000000, or off';
+  const keys = 'keys of at least 16 printable characters without spaces, separated by commas';
   const duration = 'a duration such as 500ms, 25s, 10m or 1h';
   const messages = 'a number of messages from 0 to 100000';
   const lifetime = 'a duration of at least 1s, such as 25s, 10m or 1h';
@@ -176,6 +184,11 @@ describe('the environment', () => {
     ['AUTH_JWT_SECRET', 'x'.repeat(31), 'secrets of at least 32 characters, separated by commas'],
     ['AUTH_JWKS_URL', 'example.org/keys', 'a URL that begins with https:// or http://'],
     ['AUTH_ANONYMOUS', 'yes', 'true or false'],
+    ['API_KEYS', 'fifteen-letters', keys],
+    ['API_KEYS', 'the-key-of-the-shop,', keys],
+    ['API_KEYS', 'a key with spaces in it', keys],
+    ['API_CONCURRENCY', '0', 'a number of requests from 1 to 100000'],
+    ['PRESENCE_THRESHOLD', '10001', 'a number of members from 0 to 10000'],
     ['MAX_MESSAGE_BYTES', '0', size],
     ['MAX_MESSAGE_BYTES', '16777217', size],
     ['MAX_MESSAGE_BYTES', '64k', size],

@@ -65,7 +65,7 @@ function answersOf(answers: Operation['answers']): Json {
 function refusedWith(codes: readonly AnswerCode[], hasBody: boolean): Json {
   const refused: [number, Json][] = codes.map((code) => [STATUS[code], { $ref: `#/components/responses/${code}` }]);
   if (hasBody) refused.push([415, { $ref: '#/components/responses/BAD_REQUEST' }]);
-  return Object.fromEntries(refused) as Json;
+  return Object.fromEntries(refused);
 }
 
 function refusalOf(code: AnswerCode): Json {

@@ -384,8 +384,8 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   }
 
   async consulted(topic: string, value: unknown, from: string): Promise<[unknown] | null> {
-    const asked = this.#topics.get(topic)?.asked;
-    return asked ? [await asked(value, from)] : null;
+    const listener = this.#topics.get(topic);
+    return listener?.asked ? [await listener.asked(value, from)] : null;
   }
 
   askHere(event: unknown[], opts: BroadcastOptions, timeout: number, ack: (response: unknown) => void): number {
