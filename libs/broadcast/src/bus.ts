@@ -23,6 +23,7 @@ import type { Position } from './position.js';
 import { Publisher } from './publisher.js';
 import { Signature, type SignatureOptions } from './signature.js';
 import { Subscriptions, type Listener, type Subscription } from './subscriptions.js';
+import { Timing } from './timing.js';
 import type { AppendOptions, Channel, Link, RoomLog, Transport } from './transport.js';
 
 export type BusState = 'idle' | 'connecting' | 'up' | 'down' | 'closed';
@@ -92,6 +93,17 @@ export class Bus extends EventEmitter<BusEvents> {
     gaps: 0,
     /** Rooms whose last messages were let go of, since those of all took too much memory. */
     trimmed: 0,
+    /** Times that somebody came back to a room with history and was given all that was missed. */
+    recovered: 0,
+    /** The same, where that could not be promised. */
+    notRecovered: 0,
+  };
+  /** How long it took, for each message. */
+  readonly timings = {
+    /** From the call until the broker has accepted it. */
+    publish: new Timing(),
+    /** From when it was said, by its sender's clock, until it is written to the sockets here. */
+    delivery: new Timing(),
   };
   /** The histories of rooms. */
   readonly logs: Logs;
@@ -155,7 +167,11 @@ export class Bus extends EventEmitter<BusEvents> {
       callTimeout,
       failed,
     };
-    this.#publisher = new Publisher({ ...bounds, appendTimeout: options.appendTimeout ?? 10_000 });
+    this.#publisher = new Publisher({
+      ...bounds,
+      appendTimeout: options.appendTimeout ?? 10_000,
+      latency: this.timings.publish,
+    });
     this.jobs = new Jobs({ ...bounds, backoff: this.#backoff, report: (error) => this.report(error) });
     this.#signature = new Signature(options);
     this.control = new Control(this);

@@ -3,6 +3,7 @@
  */
 export { backoff, type BackoffOptions } from './backoff.js';
 export { Bus, type BusEvents, type BusOptions, type BusState } from './bus.js';
+export type { QueueCounts } from './job-counts.js';
 export type { Job, JobConsumer, JobHandler, WorkOptions } from './job-consumer.js';
 export type { DeadJob, DeadSelection, JobQueues, QueueStats } from './job-queues.js';
 export { Jobs, type JobOptions } from './jobs.js';
@@ -53,4 +54,5 @@ export type {
 export { memory } from './transports/memory.js';
 export { rabbitmq, type RabbitmqOptions } from './transports/rabbitmq.js';
 export { redis, type RedisTransportOptions } from './transports/redis.js';
+export { Timing } from './timing.js';
 export { ulid } from './ulid.js';

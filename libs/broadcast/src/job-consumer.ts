@@ -6,6 +6,7 @@ import { backoff, type BackoffOptions } from './backoff.js';
 import { deadline, pause } from './deadline.js';
 import { BroadcastError, toError } from './errors.js';
 import { decodeJob, type JobPacket } from './job.js';
+import type { QueueCounts } from './job-counts.js';
 import {
   shortened,
   type Consumption,
@@ -68,7 +69,7 @@ export interface JobConsumerSurroundings {
   /** Resolves when the broker takes messages. */
   unblocked: (signal: AbortSignal) => Promise<void>;
   closed: (consumer: JobConsumer) => void;
-  counts: { done: number; failed: number; dead: number };
+  counts: QueueCounts;
 }
 
 /** A delivery that is not settled yet. */
@@ -303,6 +304,7 @@ export class JobConsumer {
     if (lost) {
       const failures = attempt - 1;
       const wait = retryDelays[Math.min(failures, retryDelays.length) - 1] ?? 0;
+      this.#around.counts.retried++;
       return { kind: 'retry', delay: wait, failures, error: 'its worker was lost' };
     }
     try {
@@ -315,6 +317,7 @@ export class JobConsumer {
       if (refused || attempt >= attempts) {
         return this.#dead(delivery, refused ? 'refused' : 'failed', attempt, error.message);
       }
+      this.#around.counts.retried++;
       return { kind: 'retry', delay: delay(), failures: attempt, error: shortened(error.message) };
     }
   }
@@ -333,9 +336,11 @@ export class JobConsumer {
     };
     const { pattern, data } = packet;
     await this.#turn();
+    const began = performance.now();
     try {
       await handler.handle({ queue: this.queue, id, pattern, data, attempt, progress, continueWith });
     } finally {
+      this.#around.counts.duration.add(performance.now() - began);
       this.#busy--;
       this.#waiting.shift()?.();
     }

@@ -7,6 +7,7 @@ import type { BackoffOptions } from './backoff.js';
 import { deadline, pause } from './deadline.js';
 import { BroadcastError, toError } from './errors.js';
 import { checkQueue, encodeJob, isJobId } from './job.js';
+import { JobCounts, type QueueCounts } from './job-counts.js';
 import { JobConsumer, RETRY_DELAYS, type JobHandler, type WorkOptions } from './job-consumer.js';
 import type { DeadJob, DeadSelection, JobQueues, QueueStats } from './job-queues.js';
 import { ulid } from './ulid.js';
@@ -47,8 +48,7 @@ interface Connected {
 }
 
 export class Jobs {
-  /** What happened here so far, in numbers that only grow. */
-  readonly counts = { enqueued: 0, done: 0, failed: 0, dead: 0 };
+  readonly #counts = new JobCounts();
   readonly #around: JobsSurroundings;
   readonly #consumers = new Set<JobConsumer>();
   readonly #closing = new AbortController();
@@ -62,6 +62,21 @@ export class Jobs {
     this.#around = around;
     // As many as there are calls that wait to be tried again: bounded, but more than Node warns at.
     setMaxListeners(0, this.#closing.signal);
+  }
+
+  /** What happened here so far, in numbers that only grow. */
+  get counts(): Omit<QueueCounts, 'duration'> {
+    return this.#counts.total;
+  }
+
+  /** The same by queue, of the first hundred that were named here. */
+  get queues(): ReadonlyMap<string, QueueCounts> {
+    return this.#counts.queues;
+  }
+
+  /** Jobs that are running here, by queue. */
+  get running(): ReadonlyMap<string, number> {
+    return new Map([...this.#consumers].map(({ queue, busy }) => [queue, busy]));
   }
 
   /**
@@ -90,7 +105,7 @@ export class Jobs {
     } finally {
       this.#bytes -= body.length;
     }
-    this.counts.enqueued++;
+    this.#counts.of(queue).enqueued++;
     return { id };
   }
 
@@ -113,7 +128,7 @@ export class Jobs {
     }
     const { callTimeout, backoff, report } = this.#around;
     const consumer = new JobConsumer(queue, typeof handler === 'function' ? handler : () => handler, options, {
-      ...{ callTimeout, backoff, report, counts: this.counts },
+      ...{ callTimeout, backoff, report, counts: this.#counts.of(queue) },
       unblocked: (signal) => this.#unblocked(signal),
       closed: (consumer) => this.#consumers.delete(consumer),
     });

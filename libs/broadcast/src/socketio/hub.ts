@@ -173,11 +173,17 @@ export class AdapterHub {
     const served = name === undefined ? inTurn : this.#served.of(name);
     let reached = false;
     for (const member of this.#of(message)) reached = member.deliver(message, room, served) || reached;
+    if (reached) this.#time(message);
     const key = once && reached ? keyOf(message, room) : undefined;
     if (key !== undefined) this.#seen.add(key);
     // Where the last room is named before, too, others come after its copy.
     const isLast = room !== undefined && room === rooms.at(-1) && rooms.indexOf(room) === rooms.length - 1;
     if (name !== undefined && isLast) this.#served.done(name);
+  }
+
+  /** What was said elsewhere than on an instance has no time that is its sender's. */
+  #time({ header: { at, origin } }: Message): void {
+    if (at !== undefined && origin !== undefined) this.bus.timings.delivery.add(Date.now() - at);
   }
 
   #hasSeen(message: Message, room: string | undefined): boolean {
