@@ -3,8 +3,12 @@
  */
 import { BroadcastModule, optionsOf, type Transport } from '@app/broadcast/nest';
 import { Module, type DynamicModule } from '@nestjs/common';
+import { Descriptors } from './descriptors.js';
 import { DrainService } from './drain.service.js';
+import { GatewayMetrics } from './gateway.metrics.js';
 import { HealthController } from './health.controller.js';
+import { MetricsController } from './metrics.controller.js';
+import { observability } from './observability.js';
 import { RoomsGateway } from './rooms.gateway.js';
 import { SETTINGS, type Settings } from './settings.js';
 
@@ -20,8 +24,15 @@ export class GatewayModule {
           maxMessageBytes: settings.MAX_MESSAGE_BYTES,
         }),
       ],
-      controllers: [HealthController],
-      providers: [{ provide: SETTINGS, useValue: settings }, DrainService, RoomsGateway],
+      controllers: [HealthController, MetricsController],
+      providers: [
+        { provide: SETTINGS, useValue: settings },
+        DrainService,
+        RoomsGateway,
+        Descriptors,
+        GatewayMetrics,
+        ...observability,
+      ],
     };
   }
 }

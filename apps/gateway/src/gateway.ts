@@ -11,6 +11,8 @@ import {
 } from '@app/broadcast/nest';
 import { ConsoleLogger, LOG_LEVELS, Logger, type INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import type { Server as HttpServer } from 'node:http';
+import { Descriptors } from './descriptors.js';
 import { GatewayModule } from './gateway.module.js';
 import type { Settings } from './settings.js';
 
@@ -47,6 +49,7 @@ export async function startGateway(settings: Settings, transport: Transport = tr
   app.useWebSocketAdapter(
     new BroadcastIoAdapter(app, { role: 'gateway', strict: true, server: { maxHttpBufferSize, cors } }),
   );
+  app.get(Descriptors).guard(app.getHttpServer() as HttpServer);
   try {
     await app.listen(settings.PORT, settings.HOST);
   } catch (error) {

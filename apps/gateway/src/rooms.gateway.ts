@@ -136,7 +136,6 @@ export class RoomsGateway implements OnGatewayInit<Server> {
 
   /** @throws RequestError */
   #identify({ handshake }: UserSocket): string {
-    if (this.#drain.draining) throw new RequestError('UNAVAILABLE', 'this instance is shutting down', RETRY_AFTER);
     if (!this.#anonymous) throw new RequestError('UNAUTHENTICATED', 'anonymous access is off here');
     const user: unknown = handshake.auth['user'];
     return user === undefined ? `guest-${randomBytes(4).toString('hex')}` : check(userName, user, 'auth.user');

@@ -4,6 +4,7 @@
 import { BroadcastModule, optionsOf, type Environment, type Transport } from '@app/broadcast/nest';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { AnnouncementsController } from './announcements.controller.js';
+import { observability } from './observability.js';
 import { RoomsController } from './rooms.controller.js';
 
 @Module({})
@@ -19,6 +20,7 @@ export class WorkerModule {
         }),
       ],
       controllers: [AnnouncementsController, RoomsController],
+      providers: observability(environment),
     };
   }
 }
