@@ -2,6 +2,7 @@
  * The gateway as a Nest module: rooms over Socket.IO, health over HTTP.
  */
 import { BroadcastModule, optionsOf, type Transport } from '@app/broadcast/nest';
+import * as telemetry from '@opentelemetry/api';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { Descriptors } from './descriptors.js';
 import { DrainService } from './drain.service.js';
@@ -21,6 +22,7 @@ export class GatewayModule {
         BroadcastModule.forRoot({
           transport,
           ...optionsOf(settings),
+          telemetry,
           maxMessageBytes: settings.MAX_MESSAGE_BYTES,
         }),
       ],

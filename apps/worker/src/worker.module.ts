@@ -2,6 +2,7 @@
  * The worker as a Nest module.
  */
 import { BroadcastModule, optionsOf, type Environment, type Transport } from '@app/broadcast/nest';
+import * as telemetry from '@opentelemetry/api';
 import { Module, type DynamicModule } from '@nestjs/common';
 import { AnnouncementsController } from './announcements.controller.js';
 import { observability } from './observability.js';
@@ -16,6 +17,7 @@ export class WorkerModule {
         BroadcastModule.forRoot({
           transport,
           ...optionsOf(environment),
+          telemetry,
           maxMessageBytes: environment.MAX_MESSAGE_BYTES,
         }),
       ],

@@ -24,11 +24,12 @@ import { Publisher } from './publisher.js';
 import { Signature, type SignatureOptions } from './signature.js';
 import { Subscriptions, type Listener, type Subscription } from './subscriptions.js';
 import { Timing } from './timing.js';
+import { Tracing, type TracingOptions } from './tracing.js';
 import type { AppendOptions, Channel, Link, RoomLog, Transport } from './transport.js';
 
 export type BusState = 'idle' | 'connecting' | 'up' | 'down' | 'closed';
 
-export interface BusOptions extends SignatureOptions, LogsOptions {
+export interface BusOptions extends SignatureOptions, LogsOptions, TracingOptions {
   /** Id of this instance: 1 to 64 of `A-Z a-z 0-9 _ . -`, different on each. @default `i-` and 8 random hex digits */
   instance?: string;
   /** Deadline of every broker call, in ms. @default 5_000 */
@@ -75,6 +76,8 @@ export class Bus extends EventEmitter<BusEvents> {
   readonly startedAt = Date.now();
   /** What instances say to each other beside the rooms. */
   readonly control: Control;
+  /** Spans of what is said and done, where somebody collects them. */
+  readonly tracing: Tracing;
   /** Work for exactly one worker of a queue. */
   readonly jobs: Jobs;
   /** What happened so far, in numbers that only grow. */
@@ -143,6 +146,7 @@ export class Bus extends EventEmitter<BusEvents> {
     this.instance = instance;
     this.#callTimeout = callTimeout;
     this.#backoff = options.backoff ?? {};
+    this.tracing = new Tracing(options);
     this.#subscriptions = new Subscriptions({ callTimeout, linger, failed });
     this.logs = new Logs(
       {
@@ -172,7 +176,8 @@ export class Bus extends EventEmitter<BusEvents> {
       appendTimeout: options.appendTimeout ?? 10_000,
       latency: this.timings.publish,
     });
-    this.jobs = new Jobs({ ...bounds, backoff: this.#backoff, report: (error) => this.report(error) });
+    const { tracing } = this;
+    this.jobs = new Jobs({ ...bounds, tracing, backoff: this.#backoff, report: (error) => this.report(error) });
     this.#signature = new Signature(options);
     this.control = new Control(this);
     this.#probe = new Probe({

@@ -37,6 +37,7 @@ export type { HistoryOptions, Profile } from './profiles.js';
 export { BroadcastAdapter, createAdapter, type AdapterOptions } from './socketio/adapter.js';
 export { createEmitter, type Emitter } from './socketio/emitter.js';
 export type { Incomplete } from './socketio/others.js';
+export type { Telemetry } from './tracing.js';
 export type { Listener, Subscription } from './subscriptions.js';
 export type {
   AppendOptions,

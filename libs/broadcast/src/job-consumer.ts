@@ -15,6 +15,7 @@ import {
   type JobQueues,
   type Outcome,
 } from './job-queues.js';
+import type { Attributes, Tracing } from './tracing.js';
 
 /** A job in the hands of its handler. */
 export interface Job extends JobPacket {
@@ -66,6 +67,7 @@ export interface JobConsumerSurroundings {
   callTimeout: number;
   backoff: BackoffOptions;
   report: (error: BroadcastError) => void;
+  tracing: Tracing;
   /** Resolves when the broker takes messages. */
   unblocked: (signal: AbortSignal) => Promise<void>;
   closed: (consumer: JobConsumer) => void;
@@ -338,7 +340,9 @@ export class JobConsumer {
     await this.#turn();
     const began = performance.now();
     try {
-      await handler.handle({ queue: this.queue, id, pattern, data, attempt, progress, continueWith });
+      const job = { queue: this.queue, id, pattern, data, attempt, progress, continueWith };
+      const attributes = () => ({ ...attributesOf(job), 'roomcast.job.attempt': attempt });
+      await this.#around.tracing.consume('job', packet.traceparent, attributes, () => handler.handle(job));
     } finally {
       this.#around.counts.duration.add(performance.now() - began);
       this.#busy--;
@@ -361,6 +365,16 @@ export class JobConsumer {
     this.#around.report(new BroadcastError('LISTENER_FAILED', why));
     return { kind: 'dead', reason, attempts, error: shortened(error) };
   }
+}
+
+/** What a trace knows of a job. */
+export function attributesOf({ queue, id, pattern }: Pick<Job, 'queue' | 'id' | 'pattern'>): Attributes {
+  return {
+    'messaging.system': 'roomcast',
+    'messaging.destination.name': queue,
+    'messaging.message.id': id,
+    'roomcast.job.pattern': pattern,
+  };
 }
 
 /** What a handler may ask for. @throws BroadcastError `BAD_REQUEST` */
