@@ -1,7 +1,7 @@
 /*
  * Leaving without haste. From SIGTERM on the instance is not ready; for a moment it takes clients all the same, until
- * balancers have seen that; then nobody is let in, and those who are here leave one after the other: each is told when
- * to come back elsewhere, and is sent away at that moment if it is still here. The bus is closed after all of it.
+ * balancers have seen that; then nobody is let in, and those who are here leave one after the other, in an
+ * order left to chance: each is told when to come back elsewhere, and is sent away then if it is still here. The bus is closed after all of it.
  */
 import { Inject, Injectable, Logger, type BeforeApplicationShutdown } from '@nestjs/common';
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
@@ -81,20 +81,24 @@ export class DrainService implements BeforeApplicationShutdown {
 
   /** At an even pace, within `most` ms. */
   async #sendAway(most: number): Promise<void> {
-    const sockets = this.#sockets();
-    const perSecond = Math.max(TRICKLE, sockets.length * this.#share);
-    const span = Math.max(0, Math.min((sockets.length / perSecond) * 1_000, most));
-    this.#logger.log(`draining ${sockets.length} socket(s) in ${Math.round(span)} ms`, { sockets: sockets.length });
-    const step = span / sockets.length;
-    // In an order that has nothing to do with that of their coming, which may have been one room after the other.
-    shuffle(sockets).forEach((socket, place) => socket.emit('server:drain', { retryAfter: Math.floor(place * step) }));
-    const began = performance.now();
-    for (let gone = 0; gone < sockets.length;) {
+    const sockets = shuffle(this.#sockets());
+    const end = performance.now() + most;
+    const pace = Math.max(TRICKLE, sockets.length * this.#share, sockets.length / (Math.max(most, TICK) / 1_000));
+    this.#logger.log(`draining ${sockets.length} socket(s), ${Math.ceil(pace)} a second`);
+    sockets.forEach((socket, place) => {
+      socket.emit('server:drain', { retryAfter: Math.floor((place / pace) * 1_000) });
+    });
+    let last = performance.now();
+    for (let due = 0; sockets.length > 0;) {
       await sleep(TICK);
-      const due = Math.min(sockets.length, Math.ceil((performance.now() - began) / step));
+      const now = performance.now();
+      // A process that was held up does not make up for it with a wave, unless it is at the end of its time.
+      due += (Math.min(now - last, 2 * TICK) / 1_000) * pace;
+      last = now;
+      const slice = now < end ? Math.floor(due) : sockets.length;
+      due -= slice;
       // Not `disconnect()`: a client that is told to disconnect by the server does not come back by itself.
-      for (const socket of sockets.slice(gone, due)) socket.conn.close();
-      gone = due;
+      for (const socket of sockets.splice(0, slice)) socket.conn.close();
     }
     // Who was at the door when it was shut, and who never came in.
     for (const client of this.#clients()) client.close();
