@@ -3,7 +3,7 @@
  */
 import { BroadcastModule, optionsOf, type Transport } from '@app/broadcast/nest';
 import * as telemetry from '@opentelemetry/api';
-import { Module, type DynamicModule } from '@nestjs/common';
+import { Logger, Module, type DynamicModule } from '@nestjs/common';
 import { Descriptors } from './descriptors.js';
 import { DrainService } from './drain.service.js';
 import { GatewayMetrics } from './gateway.metrics.js';
@@ -12,6 +12,8 @@ import { MetricsController } from './metrics.controller.js';
 import { observability } from './observability.js';
 import { RoomsGateway } from './rooms.gateway.js';
 import { SETTINGS, type Settings } from './settings.js';
+
+const logger = new Logger('Broadcast');
 
 @Module({})
 export class GatewayModule {
@@ -23,6 +25,7 @@ export class GatewayModule {
           transport,
           ...optionsOf(settings),
           telemetry,
+          log: (level, message, fields) => logger[level](message, fields),
           maxMessageBytes: settings.MAX_MESSAGE_BYTES,
         }),
       ],

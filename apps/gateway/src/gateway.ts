@@ -9,11 +9,13 @@ import {
   transportOf,
   type Transport,
 } from '@app/broadcast/nest';
-import { ConsoleLogger, LOG_LEVELS, Logger, type INestApplication } from '@nestjs/common';
+import { Logger, type INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { Server as HttpServer } from 'node:http';
+import { createLogger, newInstance } from '../../observability/src/logger.js';
 import { Descriptors } from './descriptors.js';
 import { GatewayModule } from './gateway.module.js';
+import { RequestLog } from './request.log.js';
 import type { Settings } from './settings.js';
 
 export interface Gateway {
@@ -38,12 +40,11 @@ export function checkSettings({ AUTH_ANONYMOUS }: Settings): void {
  */
 export async function startGateway(settings: Settings, transport: Transport = transportOf(settings)): Promise<Gateway> {
   checkSettings(settings);
-  const app = await NestFactory.create(GatewayModule.with(settings, transport), {
-    logger: new ConsoleLogger({
-      logLevels: LOG_LEVELS.slice(LOG_LEVELS.indexOf(settings.LOG_LEVEL)),
-      json: settings.NODE_ENV === 'production',
-    }),
+  const { INSTANCE_ID = newInstance() } = settings;
+  const app = await NestFactory.create(GatewayModule.with({ ...settings, INSTANCE_ID }, transport), {
+    logger: createLogger(settings, INSTANCE_ID),
   });
+  if (Logger.isLevelEnabled('debug')) app.useGlobalInterceptors(new RequestLog());
   const maxHttpBufferSize = Math.max(SPACIOUS, 4 * settings.MAX_MESSAGE_BYTES);
   const cors = settings.CORS_ORIGINS.includes('*') ? { origin: '*' } : { origin: settings.CORS_ORIGINS };
   app.useWebSocketAdapter(

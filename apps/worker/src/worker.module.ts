@@ -3,10 +3,12 @@
  */
 import { BroadcastModule, optionsOf, type Environment, type Transport } from '@app/broadcast/nest';
 import * as telemetry from '@opentelemetry/api';
-import { Module, type DynamicModule } from '@nestjs/common';
+import { Logger, Module, type DynamicModule } from '@nestjs/common';
 import { AnnouncementsController } from './announcements.controller.js';
 import { observability } from './observability.js';
 import { RoomsController } from './rooms.controller.js';
+
+const logger = new Logger('Broadcast');
 
 @Module({})
 export class WorkerModule {
@@ -18,6 +20,7 @@ export class WorkerModule {
           transport,
           ...optionsOf(environment),
           telemetry,
+          log: (level, message, fields) => logger[level](message, fields),
           maxMessageBytes: environment.MAX_MESSAGE_BYTES,
         }),
       ],

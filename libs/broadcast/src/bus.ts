@@ -14,8 +14,8 @@ import { backoff, type BackoffOptions } from './backoff.js';
 import { checkTransport } from './checks.js';
 import { Control } from './control.js';
 import { deadline, pause } from './deadline.js';
-import { decodeArgs, textOf } from './envelope.js';
-import { BroadcastError, toError, type BroadcastErrorCode } from './errors.js';
+import { decode, decodeArgs, encode, NEWER, stamp, textOf } from './envelope.js';
+import { BroadcastError, toError, type About, type BroadcastErrorCode } from './errors.js';
 import { Jobs } from './jobs.js';
 import { Probe } from './probe.js';
 import { Logs, type LogsOptions } from './logs.js';
@@ -68,6 +68,8 @@ export interface BusEvents {
 /** A link that lived this long starts the backoff afresh; a shorter life counts as one more failed attempt. */
 const STABLE = 5_000;
 const REPORT_INTERVAL = 60_000;
+/** Bytes of a message in which its id is looked for. */
+const HEAD = 512;
 
 export class Bus extends EventEmitter<BusEvents> {
   readonly instance: string;
@@ -116,7 +118,8 @@ export class Bus extends EventEmitter<BusEvents> {
   readonly #subscriptions: Subscriptions;
   readonly #publisher: Publisher;
   readonly #signature: Signature;
-  readonly #probe: Probe;
+  /** One for each way through the broker: either may be gone while the other one works. */
+  readonly #probes: { readonly control: Probe; readonly rooms: Probe };
   /** The newest of all links so far. */
   #link?: Link;
   readonly #closing = new AbortController();
@@ -180,14 +183,26 @@ export class Bus extends EventEmitter<BusEvents> {
     this.jobs = new Jobs({ ...bounds, tracing, backoff: this.#backoff, report: (error) => this.report(error) });
     this.#signature = new Signature(options);
     this.control = new Control(this);
-    this.#probe = new Probe({
+    const probing = {
       interval: options.probeInterval ?? 2_000,
       misses: options.probeMisses ?? 3,
-      send: (id) => this.control.send({ instance }, { kind: 'probe' }, [id]),
-      deaf: (silence) => failed(new BroadcastError('TIMEOUT', `the link is deaf: no echo for ${silence} ms`)),
+      deaf: (silence: number) => failed(new BroadcastError('TIMEOUT', `the link is deaf: no echo for ${silence} ms`)),
       impostor: () => this.report(new BroadcastError('BAD_REQUEST', impostorMessage(instance))),
+    };
+    const ofRooms = `probe:${instance}` as const;
+    const { control } = this;
+    this.#probes = {
+      control: new Probe({ ...probing, send: (id) => control.send({ instance }, { kind: 'probe' }, [id]) }),
+      rooms: new Probe({
+        ...probing,
+        send: async (id) => this.publish(ofRooms, encode({ ...stamp(instance), kind: 'probe' }, [id])),
+      }),
+    };
+    control.on('probe', (message) => this.#probes.control.heard(textOf(decodeArgs(message)[0])));
+    this.subscribe(ofRooms, (payload) => {
+      const message = decode(payload);
+      if (message !== NEWER) this.#probes.rooms.heard(textOf(decodeArgs(message)[0]));
     });
-    this.control.on('probe', (message) => this.#probe.heard(textOf(decodeArgs(message)[0])));
   }
 
   get state(): BusState {
@@ -206,7 +221,7 @@ export class Bus extends EventEmitter<BusEvents> {
 
   /** How long the last probe took to come back, in ms. */
   get roundTrip(): number | undefined {
-    return this.#probe.roundTrip;
+    return this.#probes.rooms.roundTrip;
   }
 
   /** Number of channels that this process wants to hear. */
@@ -387,14 +402,14 @@ export class Bus extends EventEmitter<BusEvents> {
     this.#everUp = true;
     this.#publisher.attach(link);
     this.jobs.attach(link);
-    this.#probe.start();
+    for (const probe of Object.values(this.#probes)) probe.start();
     this.#set('up');
     this.logs.up();
     if (back && this.transport.features.network) this.#emit('gap', new Error('the link to the broker was lost'));
   }
 
   #down(): void {
-    this.#probe.stop();
+    for (const probe of Object.values(this.#probes)) probe.stop();
     this.#publisher.detach();
     this.logs.down();
     this.jobs.detach();
@@ -408,7 +423,7 @@ export class Bus extends EventEmitter<BusEvents> {
     this.#blocked = on;
     this.#publisher.block(on);
     this.jobs.block(on);
-    this.#probe.pause(on);
+    for (const probe of Object.values(this.#probes)) probe.pause(on);
     this.#emit('blocked', on);
   }
 
@@ -417,12 +432,12 @@ export class Bus extends EventEmitter<BusEvents> {
     try {
       this.#subscriptions.deliver(channel, this.#signature.open(asRoom(channel), payload), pos);
     } catch (thrown) {
-      throw this.#misread(channel, thrown);
+      throw this.#misread(channel, thrown, payload);
     }
   }
 
-  #misread(channel: Channel, thrown: unknown): BroadcastError {
-    const error = asBroadcastError(thrown, channel);
+  #misread(channel: Channel, thrown: unknown, payload?: Buffer): BroadcastError {
+    const error = asBroadcastError(thrown, channel, payload);
     this.counts[counterOf(error)]++;
     this.report(error);
     return error;
@@ -504,12 +519,20 @@ function notConnected(cause?: unknown): BroadcastError {
   return new BroadcastError('UNAVAILABLE', 'the bus has not been connected: call bus.connect()', { cause });
 }
 
-function asBroadcastError(thrown: unknown, channel: Channel): BroadcastError {
+function asBroadcastError(thrown: unknown, channel: Channel, payload?: Buffer): BroadcastError {
   const cause = toError(thrown);
+  const about = aboutMessage(channel, payload);
   if (cause instanceof BroadcastError) {
-    return new BroadcastError(cause.code, `a message on ${channel} was dropped: ${cause.message}`, { cause });
+    return new BroadcastError(cause.code, `a message on ${channel} was dropped: ${cause.message}`, { cause, about });
   }
-  return new BroadcastError('LISTENER_FAILED', `a listener of ${channel} threw: ${cause.message}`, { cause });
+  return new BroadcastError('LISTENER_FAILED', `a listener of ${channel} threw: ${cause.message}`, { cause, about });
+}
+
+/** As far as it can be seen without reading the message, which may be what failed. */
+function aboutMessage(channel: Channel, payload?: Buffer): About {
+  const [, room] = /^(?:room|log):(.*)$/s.exec(channel) ?? [];
+  const [, id] = /"id":"([^"\\]{1,128})"/.exec(payload?.toString('latin1', 0, HEAD) ?? '') ?? [];
+  return { ...(room !== undefined && { room }), ...(id !== undefined && { id }) };
 }
 
 function counterOf({ code }: BroadcastError): 'unreadable' | 'untrusted' | 'failed' {

@@ -362,7 +362,7 @@ export class JobConsumer {
   #dead({ id }: Delivery, reason: DeadReason, attempts: number, error: string): Outcome {
     this.#around.counts.dead++;
     const why = `job ${id} of ${this.queue} went to the dead letters (${reason}): ${shortened(error)}`;
-    this.#around.report(new BroadcastError('LISTENER_FAILED', why));
+    this.#around.report(new BroadcastError('LISTENER_FAILED', why, { about: { queue: this.queue, id } }));
     return { kind: 'dead', reason, attempts, error: shortened(error) };
   }
 }
