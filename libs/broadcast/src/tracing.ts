@@ -91,9 +91,9 @@ export class Tracing {
    * @param traceparent as it came: what is none counts as none
    */
   consume<T>(name: string, traceparent: unknown, attributes: () => Attributes, work: () => T): T {
-    const parent = traceparent === undefined ? undefined : parse(traceparent);
-    const telemetry = parent && this.#active();
-    if (!telemetry) return work();
+    const telemetry = traceparent === undefined ? undefined : this.#active();
+    const parent = telemetry && parse(traceparent);
+    if (!parent) return work();
     const { context, trace, ROOT_CONTEXT } = telemetry;
     const remote = trace.setSpanContext(ROOT_CONTEXT, { ...parent, isRemote: true });
     const options = { kind: CONSUMER, attributes: attributes() };
