@@ -181,16 +181,16 @@ describe('a gateway', () => {
   });
 
   it('without file descriptors refuses connections, keeps its own, and takes clients again', async () => {
-    const limited = await runGateway(redis(), ['bash', '-c', 'ulimit -n 120 && exec "$0" "$@"']);
+    const limited = await runGateway(redis(), ['bash', '-c', 'ulimit -n 400 && exec "$0" "$@"']);
     const sockets: Socket[] = [];
     let closed = 0;
     const { port } = new URL(limited.url);
-    for (let i = 0; i < 150; i++) {
+    for (let i = 0; i < 450; i++) {
       const socket = connect(Number(port), '127.0.0.1');
       socket.on('error', () => undefined).on('close', () => closed++);
       sockets.push(socket);
     }
-    await until('some are refused', () => closed >= 80);
+    await until('some are refused', () => closed >= 100);
     expect(limited.child.exitCode).toBeNull();
     // Links to the broker are opened when others are lost: there have to be descriptors for them.
     const { body } = await limited.ready().catch(() => ({ body: undefined }));
@@ -202,7 +202,7 @@ describe('a gateway', () => {
     expect(await metric(limited, 'roomcast_connections_refused_total{reason="descriptors"}')).toBeGreaterThanOrEqual(
       80,
     );
-    expect(limited.output()).toContain('connections are refused: this process may have 120 files open');
+    expect(limited.output()).toContain('connections are refused: this process may have 400 files open');
     client.close();
     expect(await limited.end('SIGTERM')).toBe(0);
   });
