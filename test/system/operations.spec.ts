@@ -79,7 +79,9 @@ describe('two gateways and a worker', () => {
     const texts = await Promise.all([...gateways, worker].map(({ url }) => textOf(`${url}/metrics`)));
     const there = new Set(texts.flatMap((text) => [...text.matchAll(/^# TYPE (\w+) /gm)].map(([, name]) => name!)));
     const named = (text: string) =>
-      [...text.matchAll(/\b(roomcast|process|nodejs)_\w+/g)].map(([name]) => name.replace(/_(bucket|sum|count)$/, ''));
+      [...text.matchAll(/\b(roomcast|process|nodejs)_\w*[a-z](?![\w<])/g)].map(([name]) =>
+        name.replace(/_(bucket|sum|count)$/, ''),
+      );
     const dashboard = readFileSync('deploy/monitoring/grafana-dashboard.json', 'utf8');
     const { panels } = JSON.parse(dashboard) as { panels: { targets?: { expr: string }[] }[] };
     const expressions = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));

@@ -68,7 +68,7 @@ export async function runGateway(
 ): Promise<RunningGateway> {
   const program = ['dist/apps/gateway/src/main.js'];
   const gateway = runNode(program, { PORT: '0', HOST: '127.0.0.1', ...environment }, wrapper);
-  const address = () => /listens on (http:\S+)/.exec(gateway.output())?.[1];
+  const address = () => /listens on (http:[^\s"]+)/.exec(gateway.output())?.[1];
   await until(
     'the gateway listens',
     () => {
