@@ -4,6 +4,7 @@
 import { Bus, rabbitmq } from '@app/broadcast';
 import { collect, conformance, until } from '@app/broadcast/testing';
 import { connect, type ChannelModel } from 'amqplib';
+import { randomBytes } from 'node:crypto';
 import { openGate, type Gate } from '../brokers/gate.js';
 import { startRabbitmq, type RabbitmqProcess } from '../brokers/rabbitmq.js';
 
@@ -120,6 +121,30 @@ describe('rabbitmq, further', () => {
     await Promise.all([speaker.close(), hearer.close()]);
     await until('no queue stays', async () => (await queues()).length === 0);
   }, 60_000);
+
+  it('is not deaf for longer than the probe takes when an operator deletes the exchange of the rooms', async () => {
+    const prefix = `x${randomBytes(4).toString('hex')}.`;
+    const make = (instance: string) => {
+      const bus = new Bus(rabbitmq({ url, prefix }), { instance, probeInterval: 200, probeMisses: 3 });
+      return bus.on('error', () => undefined);
+    };
+    // It only listens: no publish of its own would find out.
+    const hearer = make('hearer');
+    await hearer.connect(15_000);
+    const heard = collect(hearer, 'room:a');
+    await heard.ready();
+    const operator = await connect(url);
+    const channel = await operator.createChannel();
+    await channel.deleteExchange(`${prefix}live_rooms`);
+    await operator.close();
+    await until('it has noticed', () => hearer.counts.outages === 1);
+    await hearer.ready(15_000);
+    const speaker = make('speaker');
+    await speaker.connect(15_000);
+    await speaker.publish('room:a', Buffer.from('after'));
+    await until('it is heard', () => heard.messages.includes('after'));
+    await Promise.all([speaker.close(), hearer.close()]);
+  });
 
   it('hears a room in the turn that joins it, until it hears too much that it does not want; then room by room', async () => {
     const { broker, speaker, hearer } = await pair();

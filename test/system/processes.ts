@@ -35,9 +35,15 @@ export function endAll(): void {
   for (const client of clients) client.close();
 }
 
-export function runNode(args: readonly string[], environment: NodeJS.ProcessEnv = {}): Running {
+/** @param wrapper a command that runs the one after it */
+export function runNode(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
+  wrapper: readonly string[] = [],
+): Running {
   const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], NODE_ENV: 'test', NO_COLOR: '1', ...environment };
-  const child = spawn(process.execPath, ['--unhandled-rejections=strict', ...args], { env });
+  const [command, ...rest] = [...wrapper, process.execPath, '--unhandled-rejections=strict', ...args] as [string];
+  const child = spawn(command, rest, { env });
   running.add(child);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -68,10 +74,13 @@ export const UNLIMITED = {
 };
 
 /** Starts a gateway on a free port and waits until it listens. Without limits, where none is given. */
-export async function runGateway(environment: NodeJS.ProcessEnv): Promise<RunningGateway> {
+export async function runGateway(
+  environment: NodeJS.ProcessEnv,
+  wrapper: readonly string[] = [],
+): Promise<RunningGateway> {
   const settings = { PORT: '0', HOST: '127.0.0.1', ...UNLIMITED, ...environment };
-  const gateway = runNode(['dist/apps/gateway/src/main.js'], settings);
-  const address = () => /listens on (http:\S+)/.exec(gateway.output())?.[1];
+  const gateway = runNode(['dist/apps/gateway/src/main.js'], settings, wrapper);
+  const address = () => /listens on (http:[^\s"]+)/.exec(gateway.output())?.[1];
   await until(
     'the gateway listens',
     () => {

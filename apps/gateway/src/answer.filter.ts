@@ -10,7 +10,17 @@ export class AnswerFilter implements ExceptionFilter {
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const refusal = refusalOf(thrown);
-    if (refusal.error.code === 'INTERNAL') this.#logger.error(thrown);
+    if (refusal.error.code === 'INTERNAL') this.#log(thrown, host);
     host.getArgs<unknown[]>().find(isAck)?.(refusal);
+  }
+
+  #log(thrown: unknown, host: ArgumentsHost): void {
+    const ws = host.switchToWs();
+    const { room, id } = (ws.getData<{ room?: unknown; id?: unknown } | null>() ?? {}) as {
+      room?: unknown;
+      id?: unknown;
+    };
+    const { message, stack } = thrown instanceof Error ? thrown : new Error(String(thrown));
+    this.#logger.error(message, { request: ws.getPattern(), room, id }, stack);
   }
 }

@@ -104,7 +104,6 @@ export class Entrance {
 
   /** @throws RequestError through the promise */
   async #enter(socket: UserSocket): Promise<void> {
-    if (this.#drain.draining) throw new RequestError('UNAVAILABLE', 'this instance is shutting down', RETRY_AFTER);
     await this.#limits.handshake(socket.handshake);
     const identity = await this.#access.identify(socket.handshake.auth);
     this.#moderation.checkBan(identity.user);

@@ -2,24 +2,31 @@
  * The gateway as a Nest module: rooms over Socket.IO, health over HTTP.
  */
 import { BroadcastModule, Bus, Moderation, optionsOf, type Transport } from '@app/broadcast/nest';
-import { Module, type DynamicModule } from '@nestjs/common';
+import * as telemetry from '@opentelemetry/api';
+import { Logger, Module, type DynamicModule } from '@nestjs/common';
 import { AccessGateway } from './access/access.gateway.js';
 import { AccessService } from './access/access.service.js';
+import { Descriptors } from './descriptors.js';
 import { DrainService } from './drain.service.js';
 import { Entrance } from './entrance.js';
+import { GatewayMetrics } from './gateway.metrics.js';
 import { HealthController } from './health.controller.js';
 import { Directory } from './http/directory.js';
 import { RoomsController } from './http/rooms.controller.js';
-import { PresenceGateway } from './presence/presence.gateway.js';
-import { PresenceService } from './presence/presence.service.js';
 import { LimitsService } from './limits/limits.service.js';
+import { MetricsController } from './metrics.controller.js';
 import { ModerationController } from './moderation/moderation.controller.js';
 import { ModerationGateway } from './moderation/moderation.gateway.js';
 import { ModerationService } from './moderation/moderation.service.js';
+import { observability } from './observability.js';
+import { PresenceGateway } from './presence/presence.gateway.js';
+import { PresenceService } from './presence/presence.service.js';
 import { RoomsGateway } from './rooms.gateway.js';
 import { Sessions } from './sessions.js';
 import { SETTINGS, type Settings } from './settings.js';
 import { SocketServer } from './socket-server.js';
+
+const logger = new Logger('Broadcast');
 
 @Module({})
 export class GatewayModule {
@@ -30,10 +37,12 @@ export class GatewayModule {
         BroadcastModule.forRoot({
           transport,
           ...optionsOf(settings),
+          telemetry,
+          log: (level, message, fields) => logger[level](message, fields),
           maxMessageBytes: settings.MAX_MESSAGE_BYTES,
         }),
       ],
-      controllers: [HealthController, RoomsController, ModerationController],
+      controllers: [HealthController, MetricsController, RoomsController, ModerationController],
       providers: [
         { provide: SETTINGS, useValue: settings },
         DrainService,
@@ -50,6 +59,9 @@ export class GatewayModule {
         AccessGateway,
         ModerationGateway,
         PresenceGateway,
+        Descriptors,
+        GatewayMetrics,
+        ...observability,
       ],
     };
   }

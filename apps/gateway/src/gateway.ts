@@ -10,13 +10,17 @@ import {
   VERSION,
   type Transport,
 } from '@app/broadcast/nest';
-import { ConsoleLogger, LOG_LEVELS, Logger, type INestApplication } from '@nestjs/common';
+import { Logger, type INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import type { Server as HttpServer } from 'node:http';
+import { createLogger, newInstance } from '../../observability/src/logger.js';
+import { Descriptors } from './descriptors.js';
+import { serveDocs } from './docs/docs.js';
 import { CONNECT_TIMEOUT } from './entrance.js';
 import { GatewayModule } from './gateway.module.js';
-import { serveDocs } from './docs/docs.js';
 import { prepareApi } from './http/api.js';
+import { RequestLog } from './request.log.js';
 import type { Settings } from './settings.js';
 
 export interface Gateway {
@@ -41,15 +45,14 @@ export function checkSettings({ AUTH_ANONYMOUS, AUTH_JWT_SECRET, AUTH_JWKS_URL }
  */
 export async function startGateway(settings: Settings, transport: Transport = transportOf(settings)): Promise<Gateway> {
   checkSettings(settings);
-  const app = await NestFactory.create<NestExpressApplication>(GatewayModule.with(settings, transport), {
-    bodyParser: false,
-    logger: new ConsoleLogger({
-      logLevels: LOG_LEVELS.slice(LOG_LEVELS.indexOf(settings.LOG_LEVEL)),
-      json: settings.NODE_ENV === 'production',
-    }),
-  });
+  const { INSTANCE_ID = newInstance() } = settings;
+  const app = await NestFactory.create<NestExpressApplication>(
+    GatewayModule.with({ ...settings, INSTANCE_ID }, transport),
+    { bodyParser: false, logger: createLogger(settings, INSTANCE_ID) },
+  );
   prepareApi(app, settings);
   serveDocs(app, VERSION);
+  if (Logger.isLevelEnabled('debug')) app.useGlobalInterceptors(new RequestLog());
   const maxHttpBufferSize = Math.max(SPACIOUS, 4 * settings.MAX_MESSAGE_BYTES);
   const cors = settings.CORS_ORIGINS.includes('*') ? { origin: '*' } : { origin: settings.CORS_ORIGINS };
   app.useWebSocketAdapter(
@@ -59,6 +62,7 @@ export async function startGateway(settings: Settings, transport: Transport = tr
       server: { maxHttpBufferSize, cors, connectTimeout: CONNECT_TIMEOUT },
     }),
   );
+  app.get(Descriptors).guard(app.getHttpServer() as HttpServer);
   try {
     await app.listen(settings.PORT, settings.HOST);
   } catch (error) {

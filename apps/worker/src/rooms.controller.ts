@@ -46,7 +46,7 @@ export class RoomsController {
       await Promise.all(some.map((room) => this.#rooms.publish({ room, event, data, id, from: 'worker' })));
     }
     const done = from + part.length;
-    this.#logger.log(`room.publish ${context.getId()}: ${done} of ${rooms.length} room(s)`);
+    this.#logger.log(`room.publish ${context.getId()}: ${done} of ${rooms.length} room(s)`, { id, queue: 'rooms' });
     if (done < rooms.length) context.continueWith(String(done));
   }
 }

@@ -2,9 +2,10 @@
  * Starts a worker: a Nest microservice without a port, on the same bus as the gateways.
  */
 import { BroadcastServer, Bus, transportOf, type Environment, type Transport } from '@app/broadcast/nest';
-import { ConsoleLogger, LOG_LEVELS, Logger, type INestMicroservice } from '@nestjs/common';
+import { Logger, type INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { AsyncMicroserviceOptions } from '@nestjs/microservices';
+import { createLogger, newInstance } from '../../observability/src/logger.js';
 import { WorkerModule } from './worker.module.js';
 
 export interface Worker {
@@ -17,13 +18,12 @@ export async function startWorker(
   transport: Transport = transportOf(settings),
 ): Promise<Worker> {
   const jobs = { grace: settings.SHUTDOWN_GRACE, lease: settings.JOB_LEASE };
-  const app = await NestFactory.createMicroservice<AsyncMicroserviceOptions>(WorkerModule.with(settings, transport), {
+  const { INSTANCE_ID = newInstance() } = settings;
+  const module = WorkerModule.with({ ...settings, INSTANCE_ID }, transport);
+  const app = await NestFactory.createMicroservice<AsyncMicroserviceOptions>(module, {
     inject: [Bus],
     useFactory: (bus: Bus) => ({ strategy: new BroadcastServer(bus, { jobs }) }),
-    logger: new ConsoleLogger({
-      logLevels: LOG_LEVELS.slice(LOG_LEVELS.indexOf(settings.LOG_LEVEL)),
-      json: settings.NODE_ENV === 'production',
-    }),
+    logger: createLogger(settings, INSTANCE_ID),
   });
   await app.listen();
   const { instance } = app.get(Bus);

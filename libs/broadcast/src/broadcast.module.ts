@@ -24,6 +24,8 @@ export interface BroadcastModuleOptions extends BusOptions, RoomsOptions {
   transport: Transport;
   /** How long the start waits for the broker, in ms; then the application starts without it. @default 3_000 */
   startTimeout?: number;
+  /** Takes what the module has to say, in place of Nest's logger, which is given no fields. */
+  log?: (level: 'log' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
 }
 
 export interface BroadcastModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
@@ -39,25 +41,27 @@ class BusLifecycle implements OnModuleInit, OnApplicationShutdown {
   readonly #logger = new Logger('Broadcast');
   readonly #bus: Bus;
   readonly #startTimeout: number;
+  readonly #log: NonNullable<BroadcastModuleOptions['log']>;
 
-  constructor(bus: Bus, startTimeout = 3_000) {
+  constructor(bus: Bus, { startTimeout = 3_000, log }: BroadcastModuleOptions) {
     this.#bus = bus;
     this.#startTimeout = startTimeout;
+    this.#log = log ?? ((level, message) => this.#logger[level](message));
   }
 
   async onModuleInit(): Promise<void> {
     const { name } = this.#bus.transport;
-    this.#bus.on('error', (error) => this.#logger.error(`${error.message} [${error.code}]`));
+    this.#bus.on('error', ({ message, code, about }) => this.#log('error', `${message} [${code}]`, { code, ...about }));
     this.#bus.on('blocked', (on) =>
-      this.#logger.warn(on ? `${name} takes no messages` : `${name} takes messages again`),
+      this.#log('warn', on ? `${name} takes no messages` : `${name} takes messages again`, { blocked: on }),
     );
     this.#bus.on('state', (state) => {
-      if (state === 'up') this.#logger.log(`${name} is up: ${this.#bus.wanted} channel(s) acknowledged`);
+      if (state === 'up') this.#log('log', `${name} is up: ${this.#bus.wanted} channel(s) acknowledged`, { state });
     });
     // A broker that is down was told by the bus, which goes on trying; the application starts all the same.
     await this.#bus.connect(this.#startTimeout).catch((error: BroadcastError) => {
       if (error.code === 'DRIVER_MISSING') throw error;
-      this.#logger.warn(error.message);
+      this.#log('warn', error.message, { code: error.code });
     });
   }
 
@@ -92,7 +96,7 @@ function define(options: FactoryProvider | { provide: symbol; useValue: Broadcas
       {
         provide: BusLifecycle,
         inject: [Bus, BROADCAST_OPTIONS],
-        useFactory: (bus: Bus, { startTimeout }: BroadcastModuleOptions) => new BusLifecycle(bus, startTimeout),
+        useFactory: (bus: Bus, options: BroadcastModuleOptions) => new BusLifecycle(bus, options),
       },
       {
         provide: Rooms,

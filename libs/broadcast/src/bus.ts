@@ -14,8 +14,8 @@ import { backoff, type BackoffOptions } from './backoff.js';
 import { checkTransport } from './checks.js';
 import { Control } from './control.js';
 import { deadline, pause } from './deadline.js';
-import { decodeArgs, textOf } from './envelope.js';
-import { BroadcastError, toError, type BroadcastErrorCode } from './errors.js';
+import { decode, decodeArgs, encode, NEWER, stamp, textOf } from './envelope.js';
+import { BroadcastError, toError, type About, type BroadcastErrorCode } from './errors.js';
 import { Jobs } from './jobs.js';
 import { Probe } from './probe.js';
 import { Logs, type LogsOptions } from './logs.js';
@@ -24,11 +24,13 @@ import { Publisher } from './publisher.js';
 import { Records } from './records.js';
 import { Signature, type Sealed, type SignatureOptions } from './signature.js';
 import { Subscriptions, type Listener, type Subscription } from './subscriptions.js';
+import { Timing } from './timing.js';
+import { Tracing, type TracingOptions } from './tracing.js';
 import type { AppendOptions, Channel, Link, Transport } from './transport.js';
 
 export type BusState = 'idle' | 'connecting' | 'up' | 'down' | 'closed';
 
-export interface BusOptions extends SignatureOptions, LogsOptions {
+export interface BusOptions extends SignatureOptions, LogsOptions, TracingOptions {
   /** Id of this instance: 1 to 64 of `A-Z a-z 0-9 _ . -`, different on each. @default `i-` and 8 random hex digits */
   instance?: string;
   /** Deadline of every broker call, in ms. @default 5_000 */
@@ -67,6 +69,8 @@ export interface BusEvents {
 /** A link that lived this long starts the backoff afresh; a shorter life counts as one more failed attempt. */
 const STABLE = 5_000;
 const REPORT_INTERVAL = 60_000;
+/** Bytes of a message in which its id is looked for. */
+const HEAD = 512;
 
 export class Bus extends EventEmitter<BusEvents> {
   readonly instance: string;
@@ -75,6 +79,8 @@ export class Bus extends EventEmitter<BusEvents> {
   readonly startedAt = Date.now();
   /** What instances say to each other beside the rooms. */
   readonly control: Control;
+  /** Spans of what is said and done, where somebody collects them. */
+  readonly tracing: Tracing;
   /** Work for exactly one worker of a queue. */
   readonly jobs: Jobs;
   /** What happened so far, in numbers that only grow. */
@@ -93,6 +99,17 @@ export class Bus extends EventEmitter<BusEvents> {
     gaps: 0,
     /** Rooms whose last messages were let go of, since those of all took too much memory. */
     trimmed: 0,
+    /** Times that somebody came back to a room with history and was given all that was missed. */
+    recovered: 0,
+    /** The same, where that could not be promised. */
+    notRecovered: 0,
+  };
+  /** How long it took, for each message. */
+  readonly timings = {
+    /** From the call until the broker has accepted it. */
+    publish: new Timing(),
+    /** From when it was said, by its sender's clock, until it is written to the sockets here. */
+    delivery: new Timing(),
   };
   /** The histories of rooms. */
   readonly logs: Logs;
@@ -104,7 +121,8 @@ export class Bus extends EventEmitter<BusEvents> {
   readonly #subscriptions: Subscriptions;
   readonly #publisher: Publisher;
   readonly #signature: Signature;
-  readonly #probe: Probe;
+  /** One for each way through the broker: either may be gone while the other one works. */
+  readonly #probes: { readonly control: Probe; readonly rooms: Probe };
   /** The newest of all links so far. */
   #link?: Link;
   readonly #closing = new AbortController();
@@ -134,6 +152,7 @@ export class Bus extends EventEmitter<BusEvents> {
     this.instance = instance;
     this.#callTimeout = callTimeout;
     this.#backoff = options.backoff ?? {};
+    this.tracing = new Tracing(options);
     this.#subscriptions = new Subscriptions({ callTimeout, linger, failed });
     this.logs = new Logs(
       {
@@ -166,18 +185,35 @@ export class Bus extends EventEmitter<BusEvents> {
       callTimeout,
       failed,
     };
-    this.#publisher = new Publisher({ ...bounds, appendTimeout: options.appendTimeout ?? 10_000 });
-    this.jobs = new Jobs({ ...bounds, backoff: this.#backoff, report: (error) => this.report(error) });
+    this.#publisher = new Publisher({
+      ...bounds,
+      appendTimeout: options.appendTimeout ?? 10_000,
+      latency: this.timings.publish,
+    });
+    const { tracing } = this;
+    this.jobs = new Jobs({ ...bounds, tracing, backoff: this.#backoff, report: (error) => this.report(error) });
     this.#signature = new Signature(options);
     this.control = new Control(this);
-    this.#probe = new Probe({
+    const probing = {
       interval: options.probeInterval ?? 2_000,
       misses: options.probeMisses ?? 3,
-      send: (id) => this.control.send({ instance }, { kind: 'probe' }, [id]),
-      deaf: (silence) => failed(new BroadcastError('TIMEOUT', `the link is deaf: no echo for ${silence} ms`)),
+      deaf: (silence: number) => failed(new BroadcastError('TIMEOUT', `the link is deaf: no echo for ${silence} ms`)),
       impostor: () => this.report(new BroadcastError('BAD_REQUEST', impostorMessage(instance))),
+    };
+    const ofRooms = `probe:${instance}` as const;
+    const { control } = this;
+    this.#probes = {
+      control: new Probe({ ...probing, send: (id) => control.send({ instance }, { kind: 'probe' }, [id]) }),
+      rooms: new Probe({
+        ...probing,
+        send: async (id) => this.publish(ofRooms, encode({ ...stamp(instance), kind: 'probe' }, [id])),
+      }),
+    };
+    control.on('probe', (message) => this.#probes.control.heard(textOf(decodeArgs(message)[0])));
+    this.subscribe(ofRooms, (payload) => {
+      const message = decode(payload);
+      if (message !== NEWER) this.#probes.rooms.heard(textOf(decodeArgs(message)[0]));
     });
-    this.control.on('probe', (message) => this.#probe.heard(textOf(decodeArgs(message)[0])));
   }
 
   get state(): BusState {
@@ -196,7 +232,7 @@ export class Bus extends EventEmitter<BusEvents> {
 
   /** How long the last probe took to come back, in ms. */
   get roundTrip(): number | undefined {
-    return this.#probe.roundTrip;
+    return this.#probes.rooms.roundTrip;
   }
 
   /** Number of channels that this process wants to hear. */
@@ -377,14 +413,14 @@ export class Bus extends EventEmitter<BusEvents> {
     this.#everUp = true;
     this.#publisher.attach(link);
     this.jobs.attach(link);
-    this.#probe.start();
+    for (const probe of Object.values(this.#probes)) probe.start();
     this.#set('up');
     this.logs.up();
     if (back && this.transport.features.network) this.#emit('gap', new Error('the link to the broker was lost'));
   }
 
   #down(): void {
-    this.#probe.stop();
+    for (const probe of Object.values(this.#probes)) probe.stop();
     this.#publisher.detach();
     this.logs.down();
     this.jobs.detach();
@@ -398,7 +434,7 @@ export class Bus extends EventEmitter<BusEvents> {
     this.#blocked = on;
     this.#publisher.block(on);
     this.jobs.block(on);
-    this.#probe.pause(on);
+    for (const probe of Object.values(this.#probes)) probe.pause(on);
     this.#emit('blocked', on);
   }
 
@@ -407,12 +443,12 @@ export class Bus extends EventEmitter<BusEvents> {
     try {
       this.#subscriptions.deliver(channel, this.#signature.open(asRoom(channel), payload), pos);
     } catch (thrown) {
-      throw this.#misread(channel, thrown);
+      throw this.#misread(channel, thrown, payload);
     }
   }
 
-  #misread(channel: Sealed, thrown: unknown): BroadcastError {
-    const error = asBroadcastError(thrown, channel);
+  #misread(channel: Sealed, thrown: unknown, payload?: Buffer): BroadcastError {
+    const error = asBroadcastError(thrown, channel, payload);
     this.counts[counterOf(error)]++;
     this.report(error);
     return error;
@@ -494,12 +530,20 @@ function notConnected(cause?: unknown): BroadcastError {
   return new BroadcastError('UNAVAILABLE', 'the bus has not been connected: call bus.connect()', { cause });
 }
 
-function asBroadcastError(thrown: unknown, channel: Sealed): BroadcastError {
+function asBroadcastError(thrown: unknown, channel: Sealed, payload?: Buffer): BroadcastError {
   const cause = toError(thrown);
+  const about = aboutMessage(channel, payload);
   if (cause instanceof BroadcastError) {
-    return new BroadcastError(cause.code, `a message on ${channel} was dropped: ${cause.message}`, { cause });
+    return new BroadcastError(cause.code, `a message on ${channel} was dropped: ${cause.message}`, { cause, about });
   }
-  return new BroadcastError('LISTENER_FAILED', `a listener of ${channel} threw: ${cause.message}`, { cause });
+  return new BroadcastError('LISTENER_FAILED', `a listener of ${channel} threw: ${cause.message}`, { cause, about });
+}
+
+/** As far as it can be seen without reading the message, which may be what failed. */
+function aboutMessage(channel: Sealed, payload?: Buffer): About {
+  const [, room] = /^(?:room|log):(.*)$/s.exec(channel) ?? [];
+  const [, id] = /"id":"([^"\\]{1,128})"/.exec(payload?.toString('latin1', 0, HEAD) ?? '') ?? [];
+  return { ...(room !== undefined && { room }), ...(id !== undefined && { id }) };
 }
 
 function counterOf({ code }: BroadcastError): 'unreadable' | 'untrusted' | 'failed' {

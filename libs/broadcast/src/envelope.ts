@@ -40,6 +40,8 @@ export interface Header {
   readonly flags?: Flags;
   /** A plain Socket.IO emit: its arguments reach clients as they are, without meta. */
   readonly raw?: 1;
+  /** The trace that it is a part of, as W3C's `traceparent`. What is none is no reason to drop a message. */
+  readonly traceparent?: string;
   /** The sender does not know which instance the sockets that `rooms` names are on: who has one says so. */
   readonly seek?: 1;
 }

@@ -60,19 +60,27 @@ const schema = z
     MAX_CONNECTIONS_PER_USER: amount().default(50),
     TRUST_PROXY: integer('a number of proxies from 0 to 10', 0, 10).default(0),
     SHUTDOWN_GRACE: duration().default(25_000),
+    DRAIN_DELAY: duration().optional(),
+    DRAIN_SHARE: share().default(0.1),
     JOB_LEASE: duration()
       .refine((value) => value >= 1_000 && value <= 3_600_000, 'a duration from 1s to 1h')
       .default(30_000),
     READINESS_REQUIRES_BROKER: boolean().default(false),
+    METRICS_PORT: integer('a port from 0 to 65535', 0, 65_535).optional(),
+    LOG_FORMAT: z.enum(['json', 'text'], 'json or text').optional(),
     LOG_LEVEL: z.enum(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`).default('log'),
   })
   .refine(({ BROADCAST_SECRET, BROADCAST_REQUIRE_SIGNED }) => BROADCAST_SECRET || !BROADCAST_REQUIRE_SIGNED, {
     path: ['BROADCAST_REQUIRE_SIGNED'],
     message: 'a BROADCAST_SECRET to verify signatures with',
   })
-  .transform(({ NODE_ENV, AUTH_ANONYMOUS = NODE_ENV !== 'production', ...rest }) => ({
+  .transform(({ NODE_ENV, AUTH_ANONYMOUS = NODE_ENV !== 'production', DRAIN_DELAY, LOG_FORMAT, ...rest }) => ({
     ...rest,
     NODE_ENV,
+    /** How long an instance that is to end is not ready and takes clients all the same. By default not in development. */
+    DRAIN_DELAY: DRAIN_DELAY ?? (NODE_ENV === 'production' ? 500 : 0),
+    /** By default for machines in production, else for people. */
+    LOG_FORMAT: LOG_FORMAT ?? (NODE_ENV === 'production' ? 'json' : 'text'),
     /** Whether clients may come without a token. By default not in production. */
     AUTH_ANONYMOUS,
   }));
@@ -125,7 +133,8 @@ export type Rate = { readonly count: number; readonly per: number } | 'off';
 
 /** The environment as it may be shown, and given again: without the passwords and secrets in it. */
 export function showEnvironment(environment: Environment): Record<string, unknown> {
-  const { REDIS_URL, RABBITMQ_URL, BROADCAST_SECRET, SHUTDOWN_GRACE, JOB_LEASE, CORS_ORIGINS } = environment;
+  const { REDIS_URL, RABBITMQ_URL, BROADCAST_SECRET, SHUTDOWN_GRACE, DRAIN_DELAY, JOB_LEASE, CORS_ORIGINS } =
+    environment;
   const { HISTORY_TTL, ROOM_PROFILES, AUTH_JWT_SECRET, AUTH_JWKS_URL, API_KEYS } = environment;
   const rates = Object.entries(environment).filter(([, value]) => isRate(value)) as [string, Rate][];
   return {
@@ -140,6 +149,7 @@ export function showEnvironment(environment: Environment): Record<string, unknow
     ...(HISTORY_TTL !== undefined && { HISTORY_TTL: `${HISTORY_TTL}ms` }),
     ROOM_PROFILES: JSON.stringify(ROOM_PROFILES),
     SHUTDOWN_GRACE: `${SHUTDOWN_GRACE}ms`,
+    DRAIN_DELAY: `${DRAIN_DELAY}ms`,
     JOB_LEASE: `${JOB_LEASE}ms`,
     CORS_ORIGINS: CORS_ORIGINS.join(','),
   };
@@ -215,6 +225,15 @@ function origins() {
     .string()
     .transform((value) => value.split(',').map((origin) => origin.trim()))
     .refine((list) => list.every(isOrigin), what);
+}
+
+function share() {
+  const what = 'a share above 0 and up to 1, such as 0.1';
+  return z
+    .string()
+    .regex(/^(0?\.\d{1,6}|1(\.0+)?)$/, what)
+    .transform(Number)
+    .refine((value) => value > 0, what);
 }
 
 /** JSON: `{"support":{"history":{"size":1000,"ttl":"24h"},"slowMode":"10s"},"game":{"history":{"size":0}}}` */

@@ -35,16 +35,25 @@ export type BroadcastErrorCode =
   | 'LISTENER_FAILED'
   | 'DRIVER_MISSING';
 
+/** What an error is about, where that is known: fields of a log. */
+export interface About {
+  readonly room?: string;
+  readonly id?: string;
+  readonly queue?: string;
+}
+
 /** Messages begin with what failed and end with what to do, where something can be done. */
 export class BroadcastError extends Error {
   override readonly name = 'BroadcastError';
+  readonly about: About;
 
   constructor(
     readonly code: BroadcastErrorCode,
     message: string,
-    options?: ErrorOptions,
+    { about = {}, ...options }: ErrorOptions & { about?: About } = {},
   ) {
     super(message, options);
+    this.about = about;
   }
 }
 

@@ -3,6 +3,7 @@
  */
 export { backoff, type BackoffOptions } from './backoff.js';
 export { Bus, type BusEvents, type BusOptions, type BusState } from './bus.js';
+export type { QueueCounts } from './job-counts.js';
 export type { Job, JobConsumer, JobHandler, WorkOptions } from './job-consumer.js';
 export type { DeadJob, DeadSelection, JobQueues, QueueStats } from './job-queues.js';
 export { Jobs, type JobOptions } from './jobs.js';
@@ -58,6 +59,7 @@ export { BroadcastAdapter, createAdapter, type AdapterOptions } from './socketio
 export { createEmitter, type Emitter } from './socketio/emitter.js';
 export { Exchange, type Answers, type Asking, type ExchangeListener } from './socketio/exchange.js';
 export type { Incomplete } from './socketio/others.js';
+export type { Telemetry } from './tracing.js';
 export type { Listener, Subscription } from './subscriptions.js';
 export type {
   AppendOptions,
@@ -77,5 +79,6 @@ export type {
 export { memory } from './transports/memory.js';
 export { rabbitmq, type RabbitmqOptions } from './transports/rabbitmq.js';
 export { redis, type RedisTransportOptions } from './transports/redis.js';
+export { Timing } from './timing.js';
 export { ulid } from './ulid.js';
 export { VERSION } from './version.js';

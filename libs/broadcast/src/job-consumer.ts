@@ -6,6 +6,7 @@ import { backoff, type BackoffOptions } from './backoff.js';
 import { deadline, pause } from './deadline.js';
 import { BroadcastError, toError } from './errors.js';
 import { decodeJob, type JobPacket } from './job.js';
+import type { QueueCounts } from './job-counts.js';
 import {
   shortened,
   type Consumption,
@@ -14,6 +15,7 @@ import {
   type JobQueues,
   type Outcome,
 } from './job-queues.js';
+import type { Attributes, Tracing } from './tracing.js';
 
 /** A job in the hands of its handler. */
 export interface Job extends JobPacket {
@@ -65,10 +67,11 @@ export interface JobConsumerSurroundings {
   callTimeout: number;
   backoff: BackoffOptions;
   report: (error: BroadcastError) => void;
+  tracing: Tracing;
   /** Resolves when the broker takes messages. */
   unblocked: (signal: AbortSignal) => Promise<void>;
   closed: (consumer: JobConsumer) => void;
-  counts: { done: number; failed: number; dead: number };
+  counts: QueueCounts;
 }
 
 /** A delivery that is not settled yet. */
@@ -303,6 +306,7 @@ export class JobConsumer {
     if (lost) {
       const failures = attempt - 1;
       const wait = retryDelays[Math.min(failures, retryDelays.length) - 1] ?? 0;
+      this.#around.counts.retried++;
       return { kind: 'retry', delay: wait, failures, error: 'its worker was lost' };
     }
     try {
@@ -315,6 +319,7 @@ export class JobConsumer {
       if (refused || attempt >= attempts) {
         return this.#dead(delivery, refused ? 'refused' : 'failed', attempt, error.message);
       }
+      this.#around.counts.retried++;
       return { kind: 'retry', delay: delay(), failures: attempt, error: shortened(error.message) };
     }
   }
@@ -333,9 +338,13 @@ export class JobConsumer {
     };
     const { pattern, data } = packet;
     await this.#turn();
+    const began = performance.now();
     try {
-      await handler.handle({ queue: this.queue, id, pattern, data, attempt, progress, continueWith });
+      const job = { queue: this.queue, id, pattern, data, attempt, progress, continueWith };
+      const attributes = () => ({ ...attributesOf(job), 'roomcast.job.attempt': attempt });
+      await this.#around.tracing.consume('job', packet.traceparent, attributes, () => handler.handle(job));
     } finally {
+      this.#around.counts.duration.add(performance.now() - began);
       this.#busy--;
       this.#waiting.shift()?.();
     }
@@ -353,9 +362,19 @@ export class JobConsumer {
   #dead({ id }: Delivery, reason: DeadReason, attempts: number, error: string): Outcome {
     this.#around.counts.dead++;
     const why = `job ${id} of ${this.queue} went to the dead letters (${reason}): ${shortened(error)}`;
-    this.#around.report(new BroadcastError('LISTENER_FAILED', why));
+    this.#around.report(new BroadcastError('LISTENER_FAILED', why, { about: { queue: this.queue, id } }));
     return { kind: 'dead', reason, attempts, error: shortened(error) };
   }
+}
+
+/** What a trace knows of a job. */
+export function attributesOf({ queue, id, pattern }: Pick<Job, 'queue' | 'id' | 'pattern'>): Attributes {
+  return {
+    'messaging.system': 'roomcast',
+    'messaging.destination.name': queue,
+    'messaging.message.id': id,
+    'roomcast.job.pattern': pattern,
+  };
 }
 
 /** What a handler may ask for. @throws BroadcastError `BAD_REQUEST` */

@@ -8,18 +8,21 @@ export interface JobPacket {
   readonly pattern: string;
   readonly data: unknown;
   readonly id?: string;
+  /** The trace that it is a part of, as W3C's `traceparent`. */
+  readonly traceparent?: string;
 }
 
 const LONGEST_ID = 200;
 
 /** @throws BroadcastError `BAD_REQUEST` */
-export function encodeJob({ pattern, data, id }: JobPacket): Buffer {
+export function encodeJob({ pattern, data, id, traceparent }: JobPacket): Buffer {
   if (typeof pattern !== 'string' || pattern === '') {
     throw new BroadcastError('BAD_REQUEST', 'the pattern of a job has to be a string, and not empty');
   }
   let text: string;
   try {
-    text = JSON.stringify({ pattern, data: data === undefined ? null : data, ...(id !== undefined && { id }) });
+    // What is undefined is left out.
+    text = JSON.stringify({ pattern, data: data === undefined ? null : data, id, traceparent });
   } catch (cause) {
     throw new BroadcastError('BAD_REQUEST', 'the data of a job has to be something that JSON can carry', { cause });
   }
@@ -57,9 +60,14 @@ function parse(body: Buffer): JobPacket | undefined {
   try {
     const packet: unknown = JSON.parse(body.toString());
     if (typeof packet !== 'object' || packet === null) return undefined;
-    const { pattern, data, id } = packet as Record<string, unknown>;
+    const { pattern, data, id, traceparent } = packet as Record<string, unknown>;
     if (typeof pattern !== 'string') return undefined;
-    return { pattern, data, ...(typeof id === 'string' && { id }) };
+    return {
+      pattern,
+      data,
+      ...(typeof id === 'string' && { id }),
+      ...(typeof traceparent === 'string' && { traceparent }),
+    };
   } catch {
     return undefined;
   }

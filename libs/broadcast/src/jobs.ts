@@ -7,8 +7,10 @@ import type { BackoffOptions } from './backoff.js';
 import { deadline, pause } from './deadline.js';
 import { BroadcastError, toError } from './errors.js';
 import { checkQueue, encodeJob, isJobId } from './job.js';
-import { JobConsumer, RETRY_DELAYS, type JobHandler, type WorkOptions } from './job-consumer.js';
-import type { DeadJob, DeadSelection, JobQueues, QueueStats } from './job-queues.js';
+import { JobCounts, type QueueCounts } from './job-counts.js';
+import { attributesOf, JobConsumer, RETRY_DELAYS, type JobHandler, type WorkOptions } from './job-consumer.js';
+import type { DeadJob, DeadSelection, EnqueueOptions, JobQueues, QueueStats, StoredJob } from './job-queues.js';
+import type { Tracing } from './tracing.js';
 import { ulid } from './ulid.js';
 
 export interface JobsSurroundings {
@@ -21,6 +23,7 @@ export interface JobsSurroundings {
   /** Bytes waiting and unanswered. */
   maxBytes: number;
   backoff: BackoffOptions;
+  tracing: Tracing;
   /** The broker left a call unanswered: the link is not to be trusted any more. */
   failed: (cause: Error) => void;
   report: (error: BroadcastError) => void;
@@ -47,8 +50,7 @@ interface Connected {
 }
 
 export class Jobs {
-  /** What happened here so far, in numbers that only grow. */
-  readonly counts = { enqueued: 0, done: 0, failed: 0, dead: 0 };
+  readonly #counts = new JobCounts();
   readonly #around: JobsSurroundings;
   readonly #consumers = new Set<JobConsumer>();
   readonly #closing = new AbortController();
@@ -64,6 +66,21 @@ export class Jobs {
     setMaxListeners(0, this.#closing.signal);
   }
 
+  /** What happened here so far, in numbers that only grow. */
+  get counts(): Omit<QueueCounts, 'duration'> {
+    return this.#counts.total;
+  }
+
+  /** The same by queue, of the first hundred that were named here. */
+  get queues(): ReadonlyMap<string, QueueCounts> {
+    return this.#counts.queues;
+  }
+
+  /** Jobs that are running here, by queue. */
+  get running(): ReadonlyMap<string, number> {
+    return new Map([...this.#consumers].map(({ queue, busy }) => [queue, busy]));
+  }
+
   /**
    * Hands work to one worker of a queue. Resolves when the broker has it for good. Rejects with `UNAVAILABLE` (nothing was
    * sent), `UNCERTAIN` (enqueue it again with the same id), `OVERLOADED`, `BAD_REQUEST` or `CLOSED`; never later than
@@ -76,22 +93,28 @@ export class Jobs {
     if (!(delay >= 0 && delay <= LONGEST_DELAY)) {
       throw new BroadcastError('BAD_REQUEST', 'the delay of a job has to be from 0 ms to 14 days');
     }
-    const body = encodeJob({ pattern, data, id });
-    const once = options.id !== undefined;
+    const attributes = () => attributesOf({ queue, id, pattern });
+    await this.#around.tracing.produce('enqueue', attributes, async (traceparent) => {
+      const body = encodeJob({ pattern, data, id, traceparent });
+      await this.#enqueue(queue, { id, body }, { delay: Math.ceil(delay), once: options.id !== undefined });
+    });
+    this.#counts.of(queue).enqueued++;
+    return { id };
+  }
+
+  /** Within the bytes that may be waiting. */
+  async #enqueue(queue: string, job: StoredJob, options: EnqueueOptions): Promise<void> {
+    const { length } = job.body;
     const { maxBytes } = this.#around;
-    if (this.#bytes + body.length > maxBytes) {
+    if (this.#bytes + length > maxBytes) {
       throw new BroadcastError('OVERLOADED', `more than ${maxBytes} bytes of jobs are waiting to be sent`);
     }
-    this.#bytes += body.length;
+    this.#bytes += length;
     try {
-      await this.#call('enqueueing', (queues) =>
-        queues.enqueue(queue, { id, body }, { delay: Math.ceil(delay), once }),
-      );
+      await this.#call('enqueueing', (queues) => queues.enqueue(queue, job, options));
     } finally {
-      this.#bytes -= body.length;
+      this.#bytes -= length;
     }
-    this.counts.enqueued++;
-    return { id };
   }
 
   /**
@@ -111,9 +134,9 @@ export class Jobs {
       if (consumer.queue !== queue) continue;
       throw new BroadcastError('BAD_REQUEST', `this process works on ${queue} already: give one consumer all handlers`);
     }
-    const { callTimeout, backoff, report } = this.#around;
+    const { callTimeout, backoff, report, tracing } = this.#around;
     const consumer = new JobConsumer(queue, typeof handler === 'function' ? handler : () => handler, options, {
-      ...{ callTimeout, backoff, report, counts: this.counts },
+      ...{ callTimeout, backoff, report, tracing, counts: this.#counts.of(queue) },
       unblocked: (signal) => this.#unblocked(signal),
       closed: (consumer) => this.#consumers.delete(consumer),
     });

@@ -4,6 +4,7 @@
  */
 import { BroadcastError } from './errors.js';
 import type { Position } from './position.js';
+import type { Timing } from './timing.js';
 import type { AppendOptions, Channel, Link } from './transport.js';
 
 export interface PublisherOptions {
@@ -17,6 +18,8 @@ export interface PublisherOptions {
   appendTimeout: number;
   /** Bytes waiting and under way together. */
   maxBytes: number;
+  /** How long the broker took to accept, from when it was said. */
+  latency?: Timing;
   /** A message stayed unanswered past its deadline: the link is not to be trusted any more. */
   failed: (cause: Error) => void;
 }
@@ -26,6 +29,8 @@ interface Pending {
   readonly turn: number;
   readonly bytes: number;
   send(link: Link): Promise<Position | undefined | void>;
+  /** When it was said. */
+  readonly said: number;
   /** When its present wait began: in the outbox, then under way. */
   since: number;
   /** Until when it is sent again, if it may be at all. */
@@ -116,7 +121,7 @@ export class Publisher {
     if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       const [turn, since] = [++this.#turns, performance.now()];
-      const pending: Pending = { turn, bytes, send, since, until, attempts: 0, resolve, reject };
+      const pending: Pending = { turn, bytes, send, said: since, since, until, attempts: 0, resolve, reject };
       this.#bytes += bytes;
       if (this.#link && !this.#blocked) this.#send(this.#link, pending);
       else this.#outbox.add(pending);
@@ -182,8 +187,9 @@ export class Publisher {
   #settle(pending: Pending, error?: Error, pos?: Position): void {
     if (!this.#outbox.delete(pending) && !this.#underWay.delete(pending)) return;
     this.#bytes -= pending.bytes;
-    if (error) pending.reject(error);
-    else pending.resolve(pos);
+    if (error) return pending.reject(error);
+    this.#options.latency?.add(performance.now() - pending.said);
+    pending.resolve(pos);
   }
 
   #sweepLater(): void {

@@ -18,6 +18,8 @@ export interface RoutingOptions {
   maxBytes?: number;
 }
 
+type RoomHeader = Omit<Header, 'v' | 'room' | 'rooms' | 'kind'>;
+
 /**
  * Whether Socket.IO may have drawn it as a socket's id. Every socket is in a room of that name, which no instance
  * subscribes to: there are too many of them. Clients of Socket.IO 2 have their namespace in front (`/admin#…`). A room that only looks like one costs a message to every instance.
@@ -36,7 +38,24 @@ export function looksLikeSocketId(room: string): boolean {
 export function publishToRooms(
   bus: Bus,
   rooms: readonly string[],
-  header: Omit<Header, 'v' | 'room' | 'rooms' | 'kind'>,
+  header: RoomHeader,
+  args: readonly unknown[],
+  options?: RoutingOptions,
+): Promise<(Position | undefined)[]> {
+  const attributes = () => ({
+    'messaging.system': 'roomcast',
+    'messaging.destination.name': rooms.length === 1 ? rooms[0]! : `${rooms.length} rooms`,
+    ...(header.id !== undefined && { 'messaging.message.id': header.id }),
+  });
+  return bus.tracing.produce('publish', attributes, (traceparent) =>
+    sendToRooms(bus, rooms, traceparent === undefined ? header : { ...header, traceparent }, args, options),
+  );
+}
+
+function sendToRooms(
+  bus: Bus,
+  rooms: readonly string[],
+  header: RoomHeader,
   args: readonly unknown[],
   { channels, maxBytes = Infinity }: RoutingOptions = {},
 ): Promise<(Position | undefined)[]> {

@@ -27,8 +27,9 @@ import type { Mark, Position } from './position.js';
  * - `all`: control messages to every instance.
  * - `instance:<id>`: control messages to one instance. Somebody has to be listening: a publish to an instance that is
  *   not there rejects with `NO_LISTENER`.
+ * - `probe:<id>`: what one instance says to itself by the way that rooms' messages take.
  */
-export type Channel = `room:${string}` | `log:${string}` | 'all' | `instance:${string}`;
+export type Channel = `room:${string}` | `log:${string}` | 'all' | `instance:${string}` | `probe:${string}`;
 
 export interface Transport {
   /** `memory`, `redis`, `rabbitmq`, …: the word used in settings, logs and metrics. */

@@ -122,6 +122,7 @@ describe('the names of control channels', () => {
   it.each([
     ['all', 'roomcast:all', 'all'],
     ['instance:gw-1', 'roomcast:instance:gw-1', 'instance.gw-1'],
+    ['probe:gw-1', 'roomcast:probe:gw-1', 'probe.gw-1'],
   ] as const)('%s is %s on Redis, and %s on RabbitMQ', (channel, redis, rabbitmq) => {
     expect(redisChannel(channel, '')).toBe(redis);
     expect(redisChannel(channel, 'eu.')).toBe(`eu.${redis}`);

@@ -77,7 +77,10 @@ export class BroadcastClient extends ClientProxy {
 
   protected override dispatchEvent<T = unknown>({ pattern, data }: ReadPacket): Promise<T> {
     const subject = this.normalizePattern(pattern as string);
-    return this.#bus.control.send('all', { kind: EVENT }, [subject, data]) as Promise<T>;
+    const attributes = () => ({ 'messaging.system': 'roomcast', 'messaging.destination.name': subject });
+    return this.#bus.tracing.produce('publish', attributes, (traceparent) =>
+      this.#bus.control.send('all', { kind: EVENT, traceparent }, [subject, data]),
+    ) as Promise<T>;
   }
 
   protected override publish({ pattern, data }: ReadPacket, callback: (packet: WritePacket) => void): () => void {

@@ -19,6 +19,11 @@ export class BroadcastContext extends BaseRpcContext<[string, Header]> {
     return this.args[1].origin;
   }
 
+  /** The trace that it is a part of, as W3C's `traceparent`. */
+  getTraceparent(): string | undefined {
+    return this.args[1].traceparent;
+  }
+
   /** When it was said, in ms since 1970. */
   getTimestamp(): number | undefined {
     return this.args[1].at;

@@ -162,7 +162,10 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
   /** Nest 11 has no such way to its hooks for tracing: there they are not called. */
   #run(context: BroadcastContext, work: (end: () => void) => Promise<void>): void {
     const hooked = 'runWithProcessingHooks' in this;
-    const running: unknown = hooked ? this.runWithProcessingHooks(context, work) : work(() => undefined);
+    const attributes = () => ({ 'messaging.system': 'roomcast', 'messaging.destination.name': context.getSubject() });
+    const running = this.#bus.tracing.consume('handle', context.getTraceparent(), attributes, (): unknown =>
+      hooked ? this.runWithProcessingHooks(context, work) : work(() => undefined),
+    );
     Promise.resolve(running).catch((error: unknown) => void this.logger.error(toError(error)));
   }
 

@@ -190,9 +190,10 @@ export class Rooms {
    * @throws BroadcastError through the promise: the log cannot be read now
    */
   async replay<T>({ room, since, namespace, visible }: ReplayRequest, enter: (replay: Replay) => T): Promise<T> {
-    const { logs } = this.#bus;
+    const { logs, counts } = this.#bus;
     if (!since) return enter({ recovered: false, missed: [], mark: logs.markOf(room) });
     return logs.replay(room, since, ({ recovered, entries }) => {
+      counts[recovered ? 'recovered' : 'notRecovered']++;
       const missed = toMessages(entries, room, nameOfNamespace(namespace), visible);
       return enter({ recovered, missed, mark: logs.markOf(room) });
     });

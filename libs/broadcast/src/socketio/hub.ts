@@ -171,13 +171,36 @@ export class AdapterHub {
     // A socket in several of the rooms gets the copy that comes first, wherever it is when the others come.
     const name = rooms.length > 1 ? keyOf(message) : undefined;
     const served = name === undefined ? inTurn : this.#served.of(name);
-    let reached = false;
-    for (const member of this.#of(message)) reached = member.deliver(message, room, served) || reached;
+    const reached = this.#traced(message, room, served);
+    if (reached) this.#time(message);
     const key = once && reached ? keyOf(message, room) : undefined;
     if (key !== undefined) this.#seen.add(key);
     // Where the last room is named before, too, others come after its copy.
     const isLast = room !== undefined && room === rooms.at(-1) && rooms.indexOf(room) === rooms.length - 1;
     if (name !== undefined && isLast) this.#served.done(name);
+  }
+
+  #traced(message: Message, room: string | undefined, served: Set<string> | undefined): boolean {
+    const { traceparent, id } = message.header;
+    if (traceparent === undefined) return this.#handOut(message, room, served);
+    const attributes = () => ({
+      'messaging.system': 'roomcast',
+      ...(room !== undefined && { 'messaging.destination.name': room }),
+      ...(id !== undefined && { 'messaging.message.id': id }),
+      'roomcast.instance': this.bus.instance,
+    });
+    return this.bus.tracing.consume('deliver', traceparent, attributes, () => this.#handOut(message, room, served));
+  }
+
+  #handOut(message: Message, room: string | undefined, served: Set<string> | undefined): boolean {
+    let reached = false;
+    for (const member of this.#of(message)) reached = member.deliver(message, room, served) || reached;
+    return reached;
+  }
+
+  /** What was said elsewhere than on an instance has no time that is its sender's. */
+  #time({ header: { at, origin } }: Message): void {
+    if (at !== undefined && origin !== undefined) this.bus.timings.delivery.add(Date.now() - at);
   }
 
   #hasSeen(message: Message, room: string | undefined): boolean {

@@ -9,7 +9,7 @@ import { Bindings, type BindingsOptions } from './rabbitmq.bindings.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
 import { RabbitmqJobs } from './rabbitmq.jobs.js';
 import { RabbitmqLog, type LogMemory } from './rabbitmq.log.js';
-import { EVERY_ROOM, isRoom, routingKey, type BrokerNames } from './rabbitmq.names.js';
+import { EVERY_ROOM, isProbe, isRoom, routingKey, type BrokerNames } from './rabbitmq.names.js';
 import { RabbitmqRecords } from './rabbitmq.records.js';
 
 /** Messages in a second that no room here wants: above it the queue is bound to its rooms only (10 µs of CPU each). */
@@ -86,6 +86,8 @@ export class RabbitmqLink implements Link {
   readonly #life: Life;
   readonly #rooms: Bindings;
   readonly #control: Bindings;
+  /** Those of the probe: it goes by the rooms' exchange, whose wildcard does not hear it. */
+  readonly #probe: Bindings;
   readonly #deliveries: Deliveries;
   readonly #channels = new Map<string, Channel>();
   readonly #returned = new Set<string>();
@@ -126,6 +128,7 @@ export class RabbitmqLink implements Link {
     this.#life = life;
     this.#rooms = this.#bindings(names.rooms, adaptive ? { wildcard: EVERY_ROOM, max: maxBindings } : {});
     this.#control = this.#bindings(names.control);
+    this.#probe = this.#bindings(names.rooms);
     this.#deliveries = new Deliveries(parts.consumer, (cause) => life.end(cause));
   }
 
@@ -151,7 +154,7 @@ export class RabbitmqLink implements Link {
   publish(channel: Channel, payload: Buffer): Promise<void> {
     // Only an instance has to be there; a room without listeners is not a failure.
     const mandatory = channel.startsWith('instance:');
-    const exchange = isRoom(channel) ? this.#names.rooms : this.#names.control;
+    const exchange = isRoom(channel) || isProbe(channel) ? this.#names.rooms : this.#names.control;
     return this.#publish(exchange, routingKey(channel), payload, { mandatory });
   }
 
@@ -181,20 +184,24 @@ export class RabbitmqLink implements Link {
   }
 
   async subscribe(channels: readonly Channel[]): Promise<void> {
-    const { logs, rooms, control } = sorted(channels);
-    for (const channel of [...rooms, ...control]) this.#channels.set(routingKey(channel), channel);
+    const { logs, rooms, control, probe } = sorted(channels);
+    for (const channel of [...rooms, ...control, ...probe]) this.#channels.set(routingKey(channel), channel);
     if (logs.length > 0 && !this.#stream) throw noLog();
     this.#stream?.subscribe(logs);
-    await Promise.all([this.#control.add(control.map(routingKey)), this.#rooms.add(rooms.map(routingKey))]);
+    await Promise.all([
+      this.#control.add(control.map(routingKey)),
+      this.#probe.add(probe.map(routingKey)),
+      this.#rooms.add(rooms.map(routingKey)),
+    ]);
   }
 
   /** Nothing is heard of them any more. The rooms' bindings go later, since a join must not wait behind a thousand. */
   async unsubscribe(channels: readonly Channel[]): Promise<void> {
-    const { logs, rooms, control } = sorted(channels);
-    for (const channel of [...rooms, ...control]) this.#channels.delete(routingKey(channel));
+    const { logs, rooms, control, probe } = sorted(channels);
+    for (const channel of [...rooms, ...control, ...probe]) this.#channels.delete(routingKey(channel));
     this.#stream?.unsubscribe(logs);
     this.#rooms.delete(rooms.map(routingKey)).catch(() => undefined); // it rejects with the end of the link, which is told as such
-    await this.#control.delete(control.map(routingKey));
+    await Promise.all([this.#control.delete(control.map(routingKey)), this.#probe.delete(probe.map(routingKey))]);
   }
 
   close(): Promise<void> {
@@ -214,6 +221,7 @@ export class RabbitmqLink implements Link {
     this.#deliveries.end();
     this.#rooms.end(cause);
     this.#control.end(cause);
+    this.#probe.end(cause);
   }
 
   #receive(message: ConsumeMessage | null): void {
@@ -248,7 +256,9 @@ export class RabbitmqLink implements Link {
 function sorted(channels: readonly Channel[]) {
   const logs = channels.filter((channel) => channel.startsWith('log:'));
   const rooms = channels.filter(isRoom);
-  return { logs, rooms, control: channels.filter((channel) => !logs.includes(channel) && !rooms.includes(channel)) };
+  const probe = channels.filter(isProbe);
+  const others = new Set([...logs, ...rooms, ...probe]);
+  return { logs, rooms, probe, control: channels.filter((channel) => !others.has(channel)) };
 }
 
 function noLog(): BroadcastError {

@@ -8,7 +8,7 @@ import type { Channel } from '../transport.js';
 /** The objects at the broker. Every name carries the prefix. */
 export function brokerNames(prefix: string, instance: string, nonce: string) {
   return {
-    /** Topic exchange, keys `room.<room>`. */
+    /** Topic exchange, keys `room.<room>`, and `probe.<id>`. */
     rooms: `${prefix}live_rooms`,
     /** Direct exchange, keys `all` and `instance.<id>`. */
     control: `${prefix}roomcast`,
@@ -34,6 +34,10 @@ export const MARK_KEY = 'log.mark';
 
 export function isRoom(channel: Channel): boolean {
   return channel.startsWith('room:');
+}
+
+export function isProbe(channel: Channel): boolean {
+  return channel.startsWith('probe:');
 }
 
 /** `room:123` → `room.123`, `instance:gw-1` → `instance.gw-1`, `all` → `all`. Different channels, different keys. */
