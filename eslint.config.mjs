@@ -67,6 +67,11 @@ export default defineConfig(
     languageOptions: { ecmaVersion: 'latest', globals: readonly(nodeGlobals()) },
   },
   { files: ['**/*.cjs'], languageOptions: { sourceType: 'commonjs' } },
+  {
+    // Runs in browsers.
+    files: ['apps/gateway/src/page/public/*.js'],
+    languageOptions: { globals: { ...off(nodeGlobals()), ...readonly(browserGlobals()) } },
+  },
 
   // The floors. Specs may look anywhere.
   {
@@ -153,6 +158,18 @@ function nodeGlobals() {
     ...['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate'],
     ...['queueMicrotask', 'structuredClone', 'fetch', 'Event', 'EventTarget', 'AbortController', 'AbortSignal'],
   ];
+}
+
+function browserGlobals() {
+  return [
+    ...['document', 'location', 'matchMedia', 'getComputedStyle', 'addEventListener', 'ResizeObserver'],
+    ...['URL', 'URLSearchParams', 'performance', 'crypto', 'console'],
+    ...['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'],
+  ];
+}
+
+function off(names) {
+  return Object.fromEntries(names.map((name) => [name, 'off']));
 }
 
 function readonly(names) {

@@ -5,6 +5,8 @@ import { BroadcastModule, optionsOf, type Transport } from '@app/broadcast/nest'
 import { Module, type DynamicModule } from '@nestjs/common';
 import { DrainService } from './drain.service.js';
 import { HealthController } from './health.controller.js';
+import { InfoGateway } from './info.gateway.js';
+import { PageController } from './page/page.controller.js';
 import { RoomsGateway } from './rooms.gateway.js';
 import { SETTINGS, type Settings } from './settings.js';
 
@@ -20,8 +22,8 @@ export class GatewayModule {
           maxMessageBytes: settings.MAX_MESSAGE_BYTES,
         }),
       ],
-      controllers: [HealthController],
-      providers: [{ provide: SETTINGS, useValue: settings }, DrainService, RoomsGateway],
+      controllers: [HealthController, PageController],
+      providers: [{ provide: SETTINGS, useValue: settings }, DrainService, RoomsGateway, InfoGateway],
     };
   }
 }

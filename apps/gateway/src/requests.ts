@@ -51,7 +51,7 @@ export const historyRequest = z
 export const userName = z.string('a string').regex(NAME, NAME_RULE);
 
 /** The requests that there are. */
-export const REQUESTS = ['room:join', 'room:leave', 'room:send', 'room:history'] as const;
+export const REQUESTS = ['room:join', 'room:leave', 'room:send', 'room:history', 'server:info'] as const;
 
 /** @throws RequestError `BAD_REQUEST`, naming each wrong field and what was expected */
 export function check<T>(schema: z.ZodType<T>, value: unknown, what = 'the request'): T {
