@@ -128,9 +128,14 @@ export class Talk {
     if (this.#known.size > 5_000) this.#known.delete(this.#known.values().next().value);
   }
 
+  /** Its place is where it came back, as for everyone else. */
   #settle(line, { at }) {
     delete line.dataset.waiting;
     line.querySelector('time')?.replaceWith(timeOf(at));
+    if (line === this.#list.lastElementChild) return;
+    delete line.dataset.follows;
+    this.#last = { from: this.#me, at };
+    this.#append(line);
   }
 
   /** Numbers that follow each other are one line; one that is left out shows. */
