@@ -44,7 +44,7 @@ export interface LoadReport extends Balance {
 
 /** Clients that connect at a time. */
 const AT_ONCE = 50;
-const ENTRANCE = 30_000;
+const ENTRANCE = 10_000;
 const BEAT = 10;
 /** Silence after which what is missing is lost, in ms. */
 const SILENCE = 5_000;

@@ -90,6 +90,8 @@ export class Talk {
     const height = this.#scroll.scrollHeight;
     const atEnd = this.#atEnd();
     const lines = [];
+    const last = this.#last;
+    this.#last = undefined;
     for (const message of fresh) {
       this.#know(message.id);
       const { n } = message.data ?? {};
@@ -102,7 +104,7 @@ export class Talk {
     if (fresh[0]?.pos !== undefined) this.#first = fresh[0].pos;
     const elements = lines.map(({ line, counter, start, to }) => line ?? countLine({ from: counter, start, to }));
     this.#list.prepend(...elements);
-    this.#last ??= elements.length > 0 ? {} : undefined;
+    this.#last = last ?? this.#last;
     this.#empty.hidden ||= elements.length > 0;
     if (atEnd) this.toEnd();
     else this.#scroll.scrollTop += this.#scroll.scrollHeight - height;
@@ -129,8 +131,11 @@ export class Talk {
   }
 
   /** Its place is where it came back, as for everyone else. */
-  #settle(line, { at }) {
+  #settle(line, { at, from }) {
     delete line.dataset.waiting;
+    // With a token, that says who one is.
+    this.#me = from ?? this.#me;
+    line.querySelector('.from').textContent = this.#me;
     line.querySelector('time')?.replaceWith(timeOf(at));
     if (line === this.#list.lastElementChild) return;
     delete line.dataset.follows;
