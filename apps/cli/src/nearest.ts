@@ -2,11 +2,11 @@
  * What somebody has most likely meant.
  */
 
-/** The closest of the names, if one is close: a third of it may be wrong. */
+/** The closest of the names, if one is close: two letters in five may be wrong. */
 export function nearest(asked: string, names: readonly string[]): string | undefined {
   const [best] = names
     .map((name) => ({ name, far: name.startsWith(asked) && asked.length > 1 ? 0 : distance(asked, name) }))
-    .filter(({ name, far }) => far <= Math.max(1, Math.floor(name.length / 3)))
+    .filter(({ name, far }) => far <= Math.max(1, Math.floor(name.length / 2.5)))
     .sort((a, b) => a.far - b.far);
   return best?.name;
 }
