@@ -78,7 +78,8 @@ export class Pane {
     this.#echoes = [];
     this.#talk.clear(user);
     this.#show('room', room);
-    this.#show('instance', '…');
+    // Until it says who it is.
+    this.#show('instance', new URL(address).host);
     this.#show('place', new URL(address).host);
     this.#members([]);
     this.#inside(true);
@@ -233,8 +234,8 @@ export class Pane {
     if (name === 'refused') return this.#turnAway(why);
     if (name === 'cut') {
       this.#talk.note('line', 'The line is cut');
-      const tell = () =>
-        this.#tellState(`Cut. It mends itself in ${Math.max(0, Math.ceil((until - Date.now()) / 1_000))} s`);
+      const left = () => Math.max(0, Math.ceil((until - Date.now()) / 1_000));
+      const tell = () => this.#tellState('The line is cut.', `It mends itself in ${left()} s.`);
       this.#countdown = setInterval(tell, 1_000);
       return tell();
     }
@@ -251,10 +252,11 @@ export class Pane {
     );
   }
 
-  #tellState(text) {
-    const place = this.#find('.state');
-    if (place.textContent !== text) place.textContent = text;
-    place.hidden = text === '';
+  /** @param countdown what changes every second, which nobody wants to be read aloud */
+  #tellState(text, countdown = '') {
+    this.#show('state', text);
+    this.#show('countdown', countdown);
+    this.#find('.state').hidden = text === '';
   }
 
   /** Back to the form, which says why. */
