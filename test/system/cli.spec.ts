@@ -378,7 +378,7 @@ describe('the doctor, with a RabbitMQ that is not as it should be', () => {
   }, 60_000);
 
   it('says that its disk is full', async () => {
-    await rabbitmq.ctl('set_disk_free_limit', '1000TB');
+    await rabbitmq.ctl('set_disk_free_limit', '1000000GB');
     await until('it has noticed', async () => (await rabbitmq.ctl('status')).includes('Free disk space alarm'), 20_000);
     const { code, check } = await examine(environment());
     expect(code).toBe(1);

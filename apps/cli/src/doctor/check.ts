@@ -29,7 +29,11 @@ export function unknown(name: string, found: string): Check {
   return { name, status: 'unknown', found };
 }
 
+/** What a broker says, without what its library puts around it. */
 export function messageOf(error: unknown): string {
   const { message, code } = error as { message?: string; code?: string | number };
-  return message || String(code ?? error);
+  if (message?.startsWith('Expected ConnectionOpenOk; got <ConnectionClose'))
+    return 'the vhost is refused (NOT_ALLOWED)';
+  const [, said] = /with message "(.*)"/.exec(message ?? '') ?? [];
+  return said ?? (message || String(code ?? error));
 }

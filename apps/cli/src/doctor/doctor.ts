@@ -15,7 +15,7 @@ export const doctor: Command = {
   name: 'doctor',
   summary: 'look whether gateways and workers could do their work with this environment, and say what is in the way',
   notes: `Run it where they run, with their environment. It does at the broker what they do, in a room and a queue of its own,
-and deletes what it can. Exit code 1 when a check has failed; warnings are none.`,
+and deletes what is its own. Exit code 1 when a check has failed; warnings are none.`,
   run: async ({ out }) => {
     const checks = await examine();
     const failed = checks.filter(({ status }) => status === 'fail').length;

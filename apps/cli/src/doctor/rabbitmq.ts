@@ -120,7 +120,7 @@ async function has(connection: ChannelModel, type: string, prefix: string): Prom
 function adviceOn(message: string): string {
   if (/ACCESS[_-]REFUSED/.test(message))
     return 'check the user and the password in RABBITMQ_URL: amqp://user:password@host.';
-  if (/ConnectionClose|NOT_ALLOWED/.test(message)) {
+  if (/NOT_ALLOWED/.test(message)) {
     return 'the vhost of RABBITMQ_URL has to exist, and the user to have permissions in it.';
   }
   if (/ECONNREFUSED/.test(message)) return 'nothing listens there: check RABBITMQ_URL, and whether RabbitMQ runs.';
