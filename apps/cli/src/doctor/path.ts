@@ -73,9 +73,22 @@ async function readBack(bus: Bus, room: string): Promise<Check> {
 }
 
 function failed(name: string, error: unknown): Check {
-  const message = messageOf(error);
-  if (/NOPERM|ACCESS_REFUSED|ACCESS-REFUSED|refused for user/.test(message)) {
-    return fail(name, message, 'give the user the rights that an instance needs: docs/cli.md, "Rights".');
+  const refusal = causesOf(error).find((message) => /NOPERM|ACCESS_REFUSED/.test(message));
+  if (refusal !== undefined) {
+    return fail(name, refusal, 'give the user the rights that an instance needs: docs/cli.md, "Rights".');
   }
-  return fail(name, message, 'look at the checks before this one, and into the log of the broker.');
+  return fail(name, messageOf(error), 'look at the checks before this one, and into the log of the broker.');
+}
+
+/** What it says, and what was behind it: the bus tells what that means for a message, the broker why. */
+function causesOf(error: unknown): string[] {
+  const messages: string[] = [];
+  for (
+    let at: unknown = error;
+    at !== undefined && at !== null && messages.length < 8;
+    at = (at as { cause?: unknown }).cause
+  ) {
+    messages.push(messageOf(at));
+  }
+  return messages.reverse();
 }
