@@ -91,7 +91,7 @@ describe('values of options', () => {
 
   it('are guessed where they are close', () => {
     const names = ['clients', 'rooms', 'rate', 'duration'];
-    expect(['client', 'room', 'raet', 'dur', 'zzz'].map((asked) => nearest(asked, names))).toEqual([
+    expect(['client', 'room', 'ratee', 'dur', 'zzz'].map((asked) => nearest(asked, names))).toEqual([
       'clients',
       'rooms',
       'rate',

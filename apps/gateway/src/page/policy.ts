@@ -15,6 +15,8 @@ export interface PolicyOptions {
 
 /** More panes than anybody looks at. */
 const MOST = 8;
+/** URLs allow more in a host than a policy does: `;` and `*` would change what it says. */
+const HOST = /^([\w.-]+|\[[\da-f:.]+\])(:\d+)?$/;
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 
 export function policyOf({ host, panes, origins }: PolicyOptions): string {
@@ -44,7 +46,7 @@ function hostOf(address: string, own: string, origins: readonly string[]): strin
   const url = /^\d{1,5}$/.test(text)
     ? parse(`http://${here.hostname}:${text}`)
     : parse(/^https?:\/\//.test(text) ? text : `http://${text}`);
-  if (!url) return undefined;
+  if (!url || !HOST.test(url.host)) return undefined;
   const isLocal = LOOPBACK.includes(here.hostname) && LOOPBACK.includes(url.hostname);
   return url.hostname === here.hostname || isLocal || origins.includes(url.origin) ? url.host : undefined;
 }
