@@ -1,6 +1,6 @@
 /*
  * What has to be there before anything of this repository can run: Node, the npm packages, and for tests the two
- * brokers. Imports nothing but Node's own modules, because it is what installs the rest.
+ * brokers and a browser. Imports nothing but Node's own modules, because it is what installs the rest.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
@@ -34,12 +34,22 @@ export async function installPackages() {
   await step('Installing the npm packages', 'npm', ['ci', ...options]);
 }
 
-/** Finds redis-server and rabbitmq-server, and installs what is missing with apt-get or Homebrew. */
-export async function installBrokers() {
-  const missing = () => ['redis-server', 'rabbitmq-server'].filter((name) => !find(name));
+/** What the tests run, by the name of its Debian package: programs, any of which will do, and the arguments of Homebrew. */
+const programs = {
+  'redis-server': { any: ['redis-server'], brew: ['redis'] },
+  'rabbitmq-server': { any: ['rabbitmq-server'], brew: ['rabbitmq'] },
+  chromium: {
+    any: ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'Chromium', 'Google Chrome'],
+    brew: ['--cask', 'chromium'],
+  },
+};
+
+/** Finds the brokers and a browser, and installs what is missing with apt-get or Homebrew. */
+export async function installPrograms() {
+  const missing = () => Object.keys(programs).filter((name) => !programs[name].any.some(find));
   if (missing().length === 0) return;
   const names = missing().join(' and ');
-  const byHand = 'Install them with your package manager (Debian: redis-server rabbitmq-server), then run this again.';
+  const byHand = `Install ${names} with your package manager (those are Debian's names), then run this again.`;
   if (find('apt-get')) {
     const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
     if (sudo.length > 0 && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status !== 0) {
@@ -48,8 +58,9 @@ export async function installBrokers() {
     const [command, ...args] = [...sudo, 'sh', '-c', debianInstall, 'sh', ...missing()];
     await step(`Installing ${names} with apt-get`, command, args, byHand);
   } else if (find('brew')) {
-    const formulas = missing().map((name) => name.replace('-server', ''));
-    await step(`Installing ${names} with Homebrew`, 'brew', ['install', '--quiet', ...formulas], byHand);
+    for (const name of missing()) {
+      await step(`Installing ${name} with Homebrew`, 'brew', ['install', '--quiet', ...programs[name].brew], byHand);
+    }
   }
   if (missing().length > 0) giveUp(`The tests need ${missing().join(' and ')}. ${byHand}`);
 }
@@ -107,6 +118,7 @@ function find(name) {
   const folders = [
     ...(process.env.PATH ?? '').split(delimiter),
     ...['/usr/lib/rabbitmq/bin', '/usr/bin', '/usr/sbin', '/usr/local/bin', '/usr/local/sbin'],
+    ...['Chromium', 'Google Chrome'].map((name) => `/Applications/${name}.app/Contents/MacOS`),
     ...['/opt/homebrew/bin', '/opt/homebrew/sbin', '/home/linuxbrew/.linuxbrew/bin', '/home/linuxbrew/.linuxbrew/sbin'],
   ];
   return folders.map((folder) => join(folder, name)).find(executable);

@@ -139,7 +139,11 @@ async function show() {
   gateway 2   http://127.0.0.1:${ports[1]}
   worker      on the same bus (${environment.BROADCAST_TRANSPORT})
 
-Try it in two more terminals; what one says the other hears:
+See it: one page with a pane on each gateway. What one says the other hears; cut a line, and see what comes back:
+
+  http://127.0.0.1:${ports[0]}/?panes=${ports.join(',')}&room=welcome
+
+Or in two more terminals:
 
   npm run chat -- --user ann --port ${ports[0]}
   npm run chat -- --user bob --port ${ports[1]}

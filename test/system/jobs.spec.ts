@@ -85,7 +85,7 @@ describe.each(brokers)('jobs over $transport', ({ transport, address }) => {
   }
 
   async function jobs(...args: string[]): Promise<string> {
-    const run = runNode(['scripts/jobs.mjs', ...args], environment);
+    const run = runNode(['dist/apps/cli/src/main.js', 'jobs', ...args], environment);
     const code = await run.end();
     return `${run.output().trim()}${code === 0 ? '' : ` (exit ${code})`}`;
   }
@@ -174,8 +174,10 @@ describe.each(brokers)('jobs over $transport', ({ transport, address }) => {
     const good = JSON.stringify({ rooms: ['a'], event: 'news', data: 'x' });
     await jobs('add', 'rooms', 'room.publish', good, '--delay', '1s');
     await until('it is heard', () => heard.get('a')?.length === 1);
-    expect(await jobs('dead', 'list')).toMatch(/^npm run jobs -- stats <queue>.*\(exit 1\)$/s);
-    expect(await jobs('add', 'rooms', 'x', 'not json')).toBe('the data has to be JSON, not not json (exit 1)');
+    expect(await jobs('dead', 'list')).toMatch(/^roomcast: jobs dead list needs <queue> .*\(exit 2\)$/);
+    expect(await jobs('add', 'rooms', 'x', 'not json')).toMatch(
+      /^roomcast: the data: expected JSON.*, not not json .*\(exit 2\)$/,
+    );
     expect(await jobs('dead', 'list', 'a b')).toMatch(/^BAD_REQUEST: the queue "a b" is not valid.*\(exit 1\)$/);
   });
 
@@ -249,10 +251,12 @@ describe.each(brokers)('jobs over $transport', ({ transport, address }) => {
 });
 
 it('the command says what it can do, and that the embedded transport has nothing to show', async () => {
-  const help = runNode(['scripts/jobs.mjs', '--help']);
+  const help = runNode(['dist/apps/cli/src/main.js', 'jobs', '--help']);
   expect(await help.end()).toBe(0);
   for (const word of ['stats', 'add', 'dead list', 'dead replay', 'dead purge']) expect(help.output()).toContain(word);
-  const embedded = runNode(['scripts/jobs.mjs', 'stats', 'rooms']);
+  const embedded = runNode(['dist/apps/cli/src/main.js', 'jobs', 'stats', 'rooms']);
   expect(await embedded.end()).toBe(1);
-  expect(embedded.output()).toMatch(/^jobs are looked at over a broker: set BROADCAST_TRANSPORT=redis or rabbitmq/);
+  expect(embedded.output()).toMatch(
+    /^BAD_REQUEST: the embedded transport .* set BROADCAST_TRANSPORT=redis or rabbitmq/,
+  );
 });

@@ -114,6 +114,7 @@ export const joinAnswer = z.object({
   recovered: z.boolean().optional().meta({ description: 'Whether these are all messages after `since`.' }),
   missed: z.array(storedMessage).optional().meta({ description: 'The messages after `since`, oldest first.' }),
 });
+export const infoAnswer = z.object({ ok: z.literal(true), instance: z.string(), transport: z.string() });
 export const leaveAnswer = z.object({ ok });
 export const sendAnswer = z.object({ ok, ...published.shape });
 export const historyAnswer = z.object({ ok, ...history.shape });

@@ -13,12 +13,14 @@ import { GatewayMetrics } from './gateway.metrics.js';
 import { HealthController } from './health.controller.js';
 import { Directory } from './http/directory.js';
 import { RoomsController } from './http/rooms.controller.js';
+import { InfoGateway } from './info.gateway.js';
 import { LimitsService } from './limits/limits.service.js';
 import { MetricsController } from './metrics.controller.js';
 import { ModerationController } from './moderation/moderation.controller.js';
 import { ModerationGateway } from './moderation/moderation.gateway.js';
 import { ModerationService } from './moderation/moderation.service.js';
 import { observability } from './observability.js';
+import { PageController } from './page/page.controller.js';
 import { PresenceGateway } from './presence/presence.gateway.js';
 import { PresenceService } from './presence/presence.service.js';
 import { RoomsGateway } from './rooms.gateway.js';
@@ -42,7 +44,7 @@ export class GatewayModule {
           maxMessageBytes: settings.MAX_MESSAGE_BYTES,
         }),
       ],
-      controllers: [HealthController, MetricsController, RoomsController, ModerationController],
+      controllers: [HealthController, MetricsController, RoomsController, ModerationController, PageController],
       providers: [
         { provide: SETTINGS, useValue: settings },
         DrainService,
@@ -59,6 +61,7 @@ export class GatewayModule {
         AccessGateway,
         ModerationGateway,
         PresenceGateway,
+        InfoGateway,
         Descriptors,
         GatewayMetrics,
         ...observability,

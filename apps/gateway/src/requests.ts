@@ -61,6 +61,7 @@ export const presenceRequest = z.object({ room });
 export const userName = z.string('a string').regex(NAME, NAME_RULE);
 
 export const renewRequest = z.object({ token: z.string('a string') });
+export const infoRequest = z.object({});
 
 /** The requests that there are. */
 export const REQUESTS = [
@@ -77,6 +78,7 @@ export const REQUESTS = [
   'room:kick',
   'room:slow',
   'room:restrictions',
+  'server:info',
 ] as const;
 
 /** @throws RequestError `BAD_REQUEST`, naming each wrong field and what was expected */

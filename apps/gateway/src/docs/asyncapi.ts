@@ -5,6 +5,7 @@ import { z } from 'zod';
 import {
   drainPush,
   historyAnswer,
+  infoAnswer,
   joinAnswer,
   leaveAnswer,
   messagePush,
@@ -29,6 +30,7 @@ import {
 import { kickRequest, restrictionsRequest, restrictRequest, slowRequest, subject } from '../moderation/requests.js';
 import {
   historyRequest,
+  infoRequest,
   joinRequest,
   leaveRequest,
   presenceRequest,
@@ -60,6 +62,7 @@ export const EXCHANGES: Readonly<Record<(typeof REQUESTS)[number], Exchange>> = 
   'room:kick': { summary: 'Send a user out, of a room or everywhere', asked: kickRequest, answered: kickedAck },
   'room:slow': { summary: 'Change how slowly is spoken in a room', asked: slowRequest, answered: slowAck },
   'room:restrictions': { summary: 'See what was decided', asked: restrictionsRequest, answered: restrictionsAck },
+  'server:info': { summary: 'See which instance this is', asked: infoRequest, answered: infoAnswer },
 };
 
 /** What clients hear without asking. */
