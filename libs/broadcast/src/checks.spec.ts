@@ -96,6 +96,8 @@ describe('the options of an adapter', () => {
       requestsTimeout: 1,
       countTimeout: 2 ** 31 - 1,
       strict: true,
+      fast: true,
+      coalesce: 0,
       timeoutText: () => 'late',
     } satisfies Required<AdapterOptions>;
     expect(make(options)).not.toThrow();

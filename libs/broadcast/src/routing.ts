@@ -16,6 +16,8 @@ export interface RoutingOptions {
   channels?: readonly Channel[];
   /** Largest message, as it travels, in bytes. @default Infinity */
   maxBytes?: number;
+  /** The arguments as JSON, where somebody has them so already. */
+  json?: string;
 }
 
 /**
@@ -38,12 +40,12 @@ export function publishToRooms(
   rooms: readonly string[],
   header: Omit<Header, 'v' | 'room' | 'rooms' | 'kind'>,
   args: readonly unknown[],
-  { channels, maxBytes = Infinity }: RoutingOptions = {},
+  { channels, maxBytes = Infinity, json }: RoutingOptions = {},
 ): Promise<(Position | undefined)[]> {
   const kept = header.raw ? [] : rooms.filter((room) => bus.logs.historyOf(room));
   const live = kept.length === 0 ? rooms : rooms.filter((room) => !kept.includes(room));
   const encoded = (address: Pick<Header, 'room' | 'rooms' | 'kind'>) => {
-    const payload = encode({ ...header, ...address }, args);
+    const payload = encode({ ...header, ...address }, args, json);
     if (payload.length <= maxBytes) return payload;
     throw new BroadcastError('TOO_LARGE', `the message has ${payload.length} bytes, the limit is ${maxBytes}`);
   };
