@@ -45,7 +45,13 @@ export async function startGateway(settings: Settings, transport: Transport = tr
   const maxHttpBufferSize = Math.max(SPACIOUS, 4 * settings.MAX_MESSAGE_BYTES);
   const cors = settings.CORS_ORIGINS.includes('*') ? { origin: '*' } : { origin: settings.CORS_ORIGINS };
   app.useWebSocketAdapter(
-    new BroadcastIoAdapter(app, { role: 'gateway', strict: true, server: { maxHttpBufferSize, cors } }),
+    new BroadcastIoAdapter(app, {
+      role: 'gateway',
+      strict: true,
+      coalesce: settings.COALESCE_MS,
+      slowClientBytes: settings.SLOW_CLIENT_BYTES,
+      server: { maxHttpBufferSize, cors },
+    }),
   );
   try {
     await app.listen(settings.PORT, settings.HOST);

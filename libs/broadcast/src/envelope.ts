@@ -40,6 +40,8 @@ export interface Header {
   readonly flags?: Flags;
   /** A plain Socket.IO emit: its arguments reach clients as they are, without meta. */
   readonly raw?: 1;
+  /** Of state that is said anew: a slow client gets the last of each key only, where the room's profile says so. */
+  readonly key?: string;
   /** The sender does not know which instance the sockets that `rooms` names are on: who has one says so. */
   readonly seek?: 1;
 }
@@ -240,6 +242,7 @@ const FIELDS = new Map<string, (value: unknown) => boolean>(
     flags: isObject,
     raw: (value: unknown) => value === 1,
     seek: (value: unknown) => value === 1,
+    key: isString,
   }),
 );
 

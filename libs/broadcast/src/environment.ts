@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { Bus, type BusOptions } from './bus.js';
 import { BroadcastError } from './errors.js';
+import { SLOW_POLICIES } from './profiles.js';
 import { SHORTEST_SECRET } from './signature.js';
 import type { Transport } from './transport.js';
 import { transports, type TransportName } from './transports/index.js';
@@ -35,6 +36,8 @@ const schema = z
     ROOM_PROFILES: profiles().default({}),
     AUTH_ANONYMOUS: boolean().optional(),
     CORS_ORIGINS: origins().default([]),
+    COALESCE_MS: integer('a number of milliseconds from 0 to 1000', 0, 1_000).default(0),
+    SLOW_CLIENT_BYTES: integer('a number of bytes from 1024 to 1073741824', 1_024, 1024 ** 3).default(1_048_576),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
     SHUTDOWN_GRACE: duration().default(25_000),
     JOB_LEASE: duration()
@@ -154,7 +157,10 @@ function profiles() {
     size: z.int(what).min(0, what).max(100_000, what).optional(),
     ttl: z.union([z.number().min(1_000), lifetime()], what).optional(),
   });
-  const schema = z.record(z.string(), z.strictObject({ history: history.optional() }));
+  const schema = z.record(
+    z.string(),
+    z.strictObject({ history: history.optional(), slow: z.enum(SLOW_POLICIES).optional() }),
+  );
   return z.string().transform((value, context): z.output<typeof schema> => {
     const { success, data } = schema.safeParse(parseJson(value));
     if (success) return data;

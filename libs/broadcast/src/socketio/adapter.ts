@@ -42,6 +42,10 @@ export interface AdapterOptions {
   fast?: boolean;
   /** How long frames are gathered before they are written, in ms: saves CPU, costs as much latency. @default 0: the turn */
   coalesce?: number;
+  /** Bytes that may wait for one client; beyond that the room's profile says what happens. @default any number */
+  slowClientBytes?: number;
+  /** How long a client may take nothing of what waits for it, in ms. Needs `slowClientBytes`. @default 30_000 */
+  slowClientAge?: number;
   /** Text of the error when servers do not acknowledge a server-side event in time. @default as the Redis adapter's */
   timeoutText?: (received: number, expected: number) => string;
 }
@@ -55,6 +59,8 @@ const OPTIONS = {
   strict: 'flag',
   fast: 'flag',
   coalesce: 'window',
+  slowClientBytes: 'bytes',
+  slowClientAge: 'ms',
   timeoutText: 'function',
 } as const;
 
@@ -131,7 +137,7 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
     this.#timeoutText =
       options.timeoutText ??
       ((received, expected) => `timeout reached: only ${received} responses received out of ${expected}`);
-    this.#delivery = new Delivery(nsp, hub.outbox, options.fast ?? true);
+    this.#delivery = new Delivery(nsp, hub.outbox, options.fast ?? true, (room) => hub.bus.logs.profiles.slowOf(room));
     this.#audiences = new Audiences(this, (id) => this.#delivery.seat(id));
     const { requestsTimeout: timeout = 5_000, countTimeout = 500, strict = false } = options;
     const incomplete = (what: Incomplete) => this.emit('incomplete', what);

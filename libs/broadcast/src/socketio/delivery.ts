@@ -5,10 +5,12 @@
 import type { Namespace, Socket } from 'socket.io';
 import { decodeArgs, type Flags, type Message } from '../envelope.js';
 import { toError } from '../errors.js';
+import type { SlowPolicy } from '../profiles.js';
 import type { Seat } from './audiences.js';
 import { buildFrame, frameOf, meta, type Frame } from './frame.js';
 import type { Outbox } from './outbox.js';
 import type { Connection } from './outlet.js';
+import type { Subject } from './slow.js';
 
 /** Socket.IO's packet type of an event. */
 export const EVENT = 2;
@@ -31,13 +33,18 @@ export class Delivery {
   readonly #server: ServerInside;
   readonly #outbox: Outbox;
   readonly #isFast: boolean;
+  readonly #slowOf: (room: string) => SlowPolicy;
 
-  /** @param isFast whether frames may wait for the end of the turn, and share their writes */
-  constructor(nsp: Namespace, outbox: Outbox, isFast: boolean) {
+  /**
+   * @param isFast whether frames may wait for the end of the turn, and share their writes
+   * @param slowOf what becomes of clients that are too slow for the room
+   */
+  constructor(nsp: Namespace, outbox: Outbox, isFast: boolean, slowOf: (room: string) => SlowPolicy) {
     this.#nsp = nsp;
     this.#server = nsp.server as unknown as ServerInside;
     this.#outbox = outbox;
     this.#isFast = isFast;
+    this.#slowOf = slowOf;
   }
 
   /** Whether broadcasts of this instance's own can be written here, too. */
@@ -62,7 +69,8 @@ export class Delivery {
       return message.header.raw ? args : [...args, meta(message.header, room, message.pos)];
     };
     const notify = (socket: Socket) => this.#guard(() => tell(socket, values()));
-    if (this.#hasFrames) this.#send(buildFrame(message, room), room, seats, notify);
+    const subject = this.#subject(room, () => message.header.key ?? String(decodeArgs(message)[0]));
+    if (this.#hasFrames) this.#send(buildFrame(message, room, subject), room, seats, notify);
     else this.#encode(values, message.header.flags, seats, notify);
   }
 
@@ -79,7 +87,8 @@ export class Delivery {
     seats: readonly Seat[],
     { volatile, compress }: Flags = {},
   ): void {
-    this.#send(frameOf(encoded, { volatile, compress }), room, seats, (socket) => tell(socket, data));
+    const subject = this.#subject(room, () => String(data[0]));
+    this.#send(frameOf(encoded, { volatile, compress }, subject), room, seats, (socket) => tell(socket, data));
   }
 
   /** A packet's arguments, as its text has them. */
@@ -107,6 +116,11 @@ export class Delivery {
     outbox.schedule();
   }
 
+  #subject(room: string | undefined, key: () => string): Subject | undefined {
+    if (this.#outbox.limit === undefined) return undefined;
+    return { nsp: this.#nsp.name, room, key, slow: room === undefined ? 'disconnect' : this.#slowOf(room) };
+  }
+
   /** A parser of the application's own needs the values. */
   #encode(values: () => unknown[], { volatile, compress }: Flags = {}, seats: readonly Seat[], notify: Notify): void {
     const [first] = seats;
@@ -117,7 +131,7 @@ export class Delivery {
       if (volatile && !outlet.isFree) continue;
       if (socket.listenersAnyOutgoing().length > 0 && !notify(socket)) continue;
       this.#guard(() => {
-        for (const each of encoded) socket.conn.write(each as Buffer, { compress });
+        for (const each of encoded) socket.conn.write(each, { compress });
       });
     }
   }
@@ -143,7 +157,6 @@ export class Delivery {
 type Notify = (socket: Socket) => boolean;
 
 function tell(socket: Socket, values: unknown[]): true {
-  const listeners = socket.listenersAnyOutgoing();
-  for (const listener of [...listeners]) listener.apply(socket, values);
+  for (const listener of [...socket.listenersAnyOutgoing()]) listener.apply(socket, values);
   return true;
 }

@@ -4,6 +4,7 @@
  */
 import { frameBody, packetPrefix, websocketFrame } from '../binary.js';
 import type { Flags, Header, Message } from '../envelope.js';
+import type { Subject } from './slow.js';
 import { Tail } from './tail.js';
 
 /** One Engine.IO packet of a frame. */
@@ -23,17 +24,20 @@ export class Frame {
   /** All of it as websocket frames, one after the other: one buffer for all sockets. */
   readonly bytes: Buffer;
   readonly flags: Flags | undefined;
+  /** What it is about, where clients that are too slow for it are looked after. */
+  readonly subject: Subject | undefined;
   readonly #attachments: readonly Buffer[];
   readonly #text: Buffer;
   #pieces?: readonly Piece[];
   #alone?: Tail;
 
   /** @param text the websocket frame of the packet, and those of its attachments */
-  constructor(text: Buffer, attachments: readonly Buffer[], flags?: Flags) {
+  constructor(text: Buffer, attachments: readonly Buffer[], flags?: Flags, subject?: Subject) {
     this.#text = text;
     this.#attachments = attachments;
     this.bytes = attachments.length === 0 ? text : Buffer.concat([text, ...attachments]);
     this.flags = flags;
+    this.subject = subject;
   }
 
   get isBinary(): boolean {
@@ -56,7 +60,7 @@ export class Frame {
 }
 
 /** @param room the room it is delivered in: a message says so to its receivers */
-export function buildFrame(message: Message, room: string | undefined): Frame {
+export function buildFrame(message: Message, room: string | undefined, subject?: Subject): Frame {
   const { header, args, frames, pos } = message;
   const prefix = Buffer.from(packetPrefix(frames.length, header.nsp));
   const parts = header.raw
@@ -68,13 +72,13 @@ export function buildFrame(message: Message, room: string | undefined): Frame {
         Buffer.from(JSON.stringify(meta(header, room, pos))),
         END,
       ];
-  return new Frame(websocketFrame(TEXT_OPCODE, parts), frames, header.flags);
+  return new Frame(websocketFrame(TEXT_OPCODE, parts), frames, header.flags, subject);
 }
 
 /** Of what Socket.IO's own parser has made of a packet: a text, and its attachments. */
-export function frameOf([text, ...attachments]: readonly (string | Buffer)[], flags?: Flags): Frame {
+export function frameOf([text, ...attachments]: readonly (string | Buffer)[], flags?: Flags, subject?: Subject): Frame {
   const frames = attachments.map((attachment) => websocketFrame(BINARY_OPCODE, [Buffer.from(attachment)]));
-  return new Frame(websocketFrame(TEXT_OPCODE, [Buffer.from(`4${String(text)}`)]), frames, flags);
+  return new Frame(websocketFrame(TEXT_OPCODE, [Buffer.from(`4${String(text)}`)]), frames, flags, subject);
 }
 
 /** What a receiver learns about a message, beside its content. */

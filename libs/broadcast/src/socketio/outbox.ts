@@ -2,13 +2,17 @@
  * When frames are written: once per turn of the event loop and connection, in slices of a few ms, the rooms in turn, so
  * that a large room keeps neither the event loop nor the small rooms waiting.
  */
-import { setImmediate, setTimeout } from 'node:timers';
+import { clearInterval, setImmediate, setInterval, setTimeout } from 'node:timers';
 import type { Frame } from './frame.js';
 import { Outlet, type Connection } from './outlet.js';
 
 export interface OutboxOptions {
   /** How long frames are gathered before they are written, in ms. 0: until the end of the turn. @default 0 */
   coalesce?: number;
+  /** Bytes that may wait for one client; beyond that the room's policy says what happens. @default any number */
+  slowClientBytes?: number;
+  /** How long a client may take nothing of what waits for it, in ms. Needs `slowClientBytes`. @default 30_000 */
+  slowClientAge?: number;
 }
 
 export type DeliveryCounts = Outbox['counts'];
@@ -50,18 +54,36 @@ export class Outbox {
     volatileDropped: 0,
     /** Times that everything was written at once since too much waited. */
     forced: 0,
+    /** Clients disconnected since too many bytes waited for them. */
+    slowBytes: 0,
+    /** Clients disconnected since they took nothing for too long. */
+    slowAge: 0,
+    /** Frames that slow clients missed, and were told of. */
+    slowDropped: 0,
+    /** Frames that slow clients missed, since later ones of their keys told the same anew. */
+    slowSuperseded: 0,
   };
   /** Hears what writing to a socket has thrown. */
   readonly failed: (error: Error) => void;
+  readonly limit: number | undefined;
   readonly #coalesce: number;
+  readonly #age: number;
+  /** Those whose clients take nothing now. */
+  readonly #slow = new Set<Outlet>();
+  #sweeping?: NodeJS.Timeout;
   readonly #outlets = new WeakMap<Connection, Outlet>();
   /** In turn: the one that had its turn goes to the end. */
   readonly #runs = new Map<string, Run>();
   #waiting = 0;
   #isScheduled = false;
 
-  constructor({ coalesce = 0 }: OutboxOptions, failed: (error: Error) => void) {
+  constructor(
+    { coalesce = 0, slowClientBytes, slowClientAge = 30_000 }: OutboxOptions,
+    failed: (error: Error) => void,
+  ) {
     this.#coalesce = coalesce;
+    this.limit = slowClientBytes;
+    this.#age = slowClientAge;
     this.failed = failed;
   }
 
@@ -104,6 +126,20 @@ export class Outbox {
   /** Writes everything now. */
   flush(): void {
     for (let run = this.#next(); run; run = this.#next()) this.#step(run, Infinity);
+  }
+
+  waits(outlet: Outlet, on: boolean): void {
+    if (!on) this.#slow.delete(outlet);
+    else if (this.limit !== undefined) this.#slow.add(outlet);
+    if (this.#slow.size > 0) this.#sweeping ??= setInterval(() => this.#sweep(), this.#age / 4).unref();
+  }
+
+  #sweep(): void {
+    const before = performance.now() - this.#age;
+    for (const outlet of this.#slow) if (outlet.waitingSince! < before) outlet.giveUp('slowAge');
+    if (this.#slow.size > 0) return;
+    clearInterval(this.#sweeping);
+    this.#sweeping = undefined;
   }
 
   readonly #slice = (): void => {

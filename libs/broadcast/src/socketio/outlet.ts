@@ -5,8 +5,9 @@
  */
 import { toError } from '../errors.js';
 import type { Frame } from './frame.js';
+import { trim } from './slow.js';
 import type { Tail } from './tail.js';
-import type { Run } from './outbox.js';
+import type { DeliveryCounts, Run } from './outbox.js';
 
 /** What is read of a `ws` socket; engine.io itself writes ready frames by `_sender`. */
 interface WebSocketInside {
@@ -14,6 +15,7 @@ interface WebSocketInside {
   /** Bytes that the kernel has not taken yet. */
   readonly bufferedAmount: number;
   readonly extensions: string;
+  terminate(): void;
   readonly _sender?: { sendFrame?(list: readonly Buffer[]): void };
 }
 
@@ -44,10 +46,14 @@ export interface Connection {
   on(event: 'packetCreate', listener: (packet: { data?: unknown }) => void): unknown;
 }
 
-/** What an outlet tells the outbox that it belongs to. */
+/** What an outlet asks and tells the outbox that it belongs to. */
 export interface OutletOwner {
-  readonly counts: { writes: number; delivered: number; coalesced: number; ordinary: number };
+  readonly counts: DeliveryCounts;
+  /** Bytes that may wait for a client. None: as many as there are. */
+  readonly limit: number | undefined;
   failed(error: Error): void;
+  /** The client does not take what is written, or takes it again. */
+  waits(outlet: Outlet, on: boolean): void;
 }
 
 const OPEN = 1;
@@ -64,16 +70,21 @@ export class Outlet {
   #transport: TransportInside | undefined;
   #isWebSocket = false;
   #writing = false;
-  /** It has been asked to say when it takes more. */
-  #waiting = false;
+  /** Since when it has not taken anything, and is to say when it does, in ms. */
+  #waitingSince: number | undefined;
+  /** Bytes in the write buffer of engine.io, and since when there are any. */
+  #queued = 0;
+  #queuedSince = 0;
+  #isGone = false;
 
   constructor(conn: Connection, owner: OutletOwner) {
     this.#conn = conn;
     this.#owner = owner;
     this.#engineWrite = (Object.getPrototypeOf(conn) as Connection).write;
     // What waits goes before any other packet.
-    conn.on('packetCreate', () => {
+    conn.on('packetCreate', ({ data }) => {
       if (this.#tail && !this.#writing) this.#write();
+      if (owner.limit !== undefined && !conn.transport.writable) this.#queue(data);
     });
     // And before the end, which nothing announces.
     const close = conn.close.bind(conn);
@@ -93,27 +104,45 @@ export class Outlet {
   /** Whether what is said now would be taken now: what is volatile is said only then. */
   get isFree(): boolean {
     const { writable, socket } = this.#conn.transport;
-    return writable && !this.#waiting && (socket?.bufferedAmount ?? 0) === 0;
+    return writable && this.#waitingSince === undefined && (socket?.bufferedAmount ?? 0) === 0;
+  }
+
+  /** Since when the client has taken nothing of what waits, in ms. */
+  get waitingSince(): number | undefined {
+    return this.#waitingSince;
   }
 
   /** Puts a frame behind those that wait. Returns whether there were none. */
   put(frame: Frame): boolean {
     const tail = this.#tail;
     this.#tail = tail ? tail.then(frame) : frame.alone;
+    if (this.#waitingSince !== undefined) this.#bound();
     return tail === undefined;
   }
 
   /** Writes what waits, in one piece; or waits on, until the socket takes it. */
   flush(): void {
     if (!this.#tail) return;
-    const { transport } = this.#conn;
-    if (transport.writable || this.#conn.readyState !== 'open') return this.#write();
-    if (this.#waiting) return;
-    this.#waiting = true;
-    transport.once('ready', () => {
-      this.#waiting = false;
-      this.flush();
-    });
+    const { transport, readyState } = this.#conn;
+    if (transport.writable || readyState !== 'open') return this.#write();
+    if (this.#waitingSince !== undefined) return;
+    this.#waitingSince = performance.now();
+    this.#owner.waits(this, true);
+    transport.once('ready', () => this.#goOn());
+  }
+
+  /** Ends the connection at once, and forgets what waits: the client is too slow. It may come back. */
+  giveUp(reason: 'slowBytes' | 'slowAge'): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#tail = undefined;
+    this.#rest();
+    if (this.#conn.readyState === 'closed') return;
+    this.#owner.counts[reason]++;
+    const { socket } = this.#conn.transport;
+    // Closing it would wait until it has taken what it does not take.
+    if (socket?._sender) socket.terminate();
+    else this.#conn.close(true);
   }
 
   /** Writes a frame in the ordinary way, after what waits. */
@@ -126,11 +155,55 @@ export class Outlet {
     this.#writePieces(frame);
   }
 
+  #goOn(): void {
+    this.#rest();
+    if (this.#tail && this.#owner.limit !== undefined && this.#tail.count > 1) this.#trim(Infinity);
+    this.flush();
+  }
+
+  #rest(): void {
+    if (this.#waitingSince === undefined) return;
+    this.#waitingSince = undefined;
+    this.#owner.waits(this, false);
+  }
+
+  /** Keeps what waits within its bounds, or ends the connection. */
+  #bound(): void {
+    const { limit } = this.#owner;
+    if (limit === undefined || !this.#tail) return;
+    const elsewhere = (this.#conn.writeBuffer.length > 0 ? this.#queued : 0) + this.#unsent;
+    if (this.#tail.length + elsewhere <= limit) return;
+    this.#trim(Math.max(0, limit - elsewhere));
+    if (this.#tail && this.#tail.length + elsewhere > limit) this.giveUp('slowBytes');
+  }
+
+  #trim(limit: number): void {
+    const { tail, dropped, superseded } = trim(this.#tail!, limit);
+    this.#tail = tail;
+    this.#owner.counts.slowDropped += dropped;
+    this.#owner.counts.slowSuperseded += superseded;
+  }
+
+  /** engine.io is about to put a packet behind others that are not written yet. */
+  #queue(data: unknown): void {
+    const { writeBuffer, transport } = this.#conn;
+    const now = performance.now();
+    if (writeBuffer.length === 0) [this.#queued, this.#queuedSince] = [0, now];
+    const isSlow = transport.socket ? this.#unsent > 0 : now - this.#queuedSince > PATIENCE;
+    if (isSlow && this.#queued + this.#unsent > this.#owner.limit!) return this.giveUp('slowBytes');
+    this.#queued += typeof data === 'string' || data instanceof Uint8Array ? data.length : 0;
+  }
+
+  /** Bytes that the kernel has not taken yet. */
+  get #unsent(): number {
+    return this.#conn.transport.socket?.bufferedAmount ?? 0;
+  }
+
   #write(): void {
     const tail = this.#tail!;
     const conn = this.#conn;
     this.#tail = undefined;
-    if (conn.readyState !== 'open') return;
+    if (conn.readyState !== 'open' || this.#isGone) return;
     this.#writing = true;
     try {
       if (this.#isWatched) for (const frame of tail.frames) this.#writePieces(frame);
@@ -154,6 +227,7 @@ export class Outlet {
     } else {
       // engine.io keeps the order with what it has not written yet, and knows when all of it is written.
       this.#conn.write(EMPTY, { compress: false, wsPreEncodedFrame: whole });
+      this.#queued += whole[0].length;
     }
   }
 
@@ -195,6 +269,8 @@ export class Outlet {
 
 /** Never sent: a packet with a ready frame needs no other content, which this marks as bytes. */
 const EMPTY = Buffer.alloc(0);
+/** How long a client that polls may stay away before it counts as slow, in ms. */
+const PATIENCE = 1_000;
 
 function isListened(emitter: { listenerCount(event: string): number }): boolean {
   return emitter.listenerCount('flush') > 0 || emitter.listenerCount('drain') > 0;
