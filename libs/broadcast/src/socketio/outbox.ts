@@ -119,6 +119,7 @@ export class Outbox {
     }
     if (this.#isScheduled || this.#runs.size === 0) return;
     this.#isScheduled = true;
+    beforeExit(this);
     if (this.#coalesce > 0) setTimeout(this.#slice, this.#coalesce);
     else setImmediate(this.#slice);
   }
@@ -151,6 +152,7 @@ export class Outbox {
       return;
     }
     this.#isScheduled = false;
+    scheduled.delete(this);
   };
 
   #next(): Run | undefined {
@@ -182,6 +184,17 @@ export class Outbox {
     run.newer = 0;
     run.end = run.outlets.length;
   }
+}
+
+/** Those that have something to write. What is said in the turn in which the process exits is said yet. */
+const scheduled = new Set<Outbox>();
+let isWatching = false;
+
+function beforeExit(outbox: Outbox): void {
+  scheduled.add(outbox);
+  if (isWatching) return;
+  isWatching = true;
+  process.on('exit', () => scheduled.forEach((each) => each.flush()));
 }
 
 /** Whether an outlet that waits in one run would have its turn sooner in the other. */
