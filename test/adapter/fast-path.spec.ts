@@ -9,7 +9,7 @@ import { Server, type ServerOptions, type Socket as ServerSocket } from 'socket.
 import * as msgpack from 'socket.io-msgpack-parser';
 import { transports } from '../transports.js';
 import { acquainted, join, stall, Stage, type Instance, type Visitor } from './stage.js';
-import { wire, type Wire } from './wire.js';
+import type { Wire } from './wire.js';
 
 /** What is done to the socket of a client that is in room r, by its own server. */
 type Script = (server: Server, socket: ServerSocket) => unknown;
@@ -110,8 +110,7 @@ async function stock(stage: Stage, options: Partial<ServerOptions> = {}) {
 }
 
 async function seat(stage: Stage, { server, url }: { server: Server; url: string }) {
-  const line = await wire(url);
-  stage.after(() => line.end());
+  const line = await stage.wire(url);
   const [socket] = server.of('/').sockets.values();
   await socket!.join('r');
   return { line, socket: socket! };

@@ -6,7 +6,7 @@ import { until } from '@app/broadcast/testing';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { transports } from '../transports.js';
 import { acquainted, Stage, type Instance } from './stage.js';
-import { wire, type Wire } from './wire.js';
+import type { Wire } from './wire.js';
 
 const LIMIT = 100_000;
 const profiles = {
@@ -28,8 +28,7 @@ describe.each(transports)('a client that stops reading, over %s', (_name, prepar
 
   /** One that reads and one that does not, in the room. */
   async function enter(room: string): Promise<[slow: Wire, quick: Wire]> {
-    const wires = [await wire(here.url), await wire(here.url)] as [Wire, Wire];
-    stage.after(() => wires.forEach((each) => each.end()));
+    const wires: [Wire, Wire] = [await stage.wire(here.url), await stage.wire(here.url)];
     await Promise.all([...here.server.of('/').sockets.values()].map(async (socket) => socket.join(room)));
     wires[0].pause();
     return wires;
@@ -110,8 +109,7 @@ describe.each(transports)('a client that takes nothing, over %s', (_name, prepar
   it('is disconnected when that lasts', async () => {
     const adapter = { fast: true, slowClientBytes: 1e9, slowClientAge: 200 };
     const { server, url, adapter: ours } = await stage.instance({ adapter });
-    const line = await wire(url);
-    stage.after(() => line.end());
+    const line = await stage.wire(url);
     line.pause();
     const text = 'x'.repeat(100_000);
     await until('it is gone', () => {
@@ -128,10 +126,9 @@ describe.each(transports)('a burst over %s', (_name, prepare) => {
   it('to a large room lets the small rooms, and everything else, have their turns', async () => {
     const [here, there] = [await stage.instance({ adapter: { fast: true } }), await stage.instance()];
     await acquainted([here, there]);
-    const large = await Promise.all(Array.from({ length: 300 }, () => wire(here.url)));
+    const large = await Promise.all(Array.from({ length: 300 }, () => stage.wire(here.url)));
     await Promise.all([...here.server.of('/').sockets.values()].map(async (socket) => socket.join('large')));
-    const small = await wire(here.url);
-    stage.after(() => [...large, small].forEach((each) => each.end()));
+    const small = await stage.wire(here.url);
     const last = [...here.server.of('/').sockets.values()].at(-1)!;
     await last.join('small');
     const delay = monitorEventLoopDelay({ resolution: 1 });

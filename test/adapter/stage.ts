@@ -18,6 +18,7 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Server, type ServerOptions, type Socket as ServerSocket } from 'socket.io';
 import { Manager, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
+import { wire, type Wire } from './wire.js';
 
 export interface Visitor {
   client: Socket;
@@ -73,7 +74,7 @@ export const QUIET: InstanceOptions = {
 export class Stage {
   readonly #prepare: (prefix: string) => () => Transport;
   readonly #open: Instance[] = [];
-  readonly #clients: Socket[] = [];
+  readonly #clients: { disconnect(): unknown }[] = [];
   readonly #ends: (() => unknown)[] = [];
   #transport!: () => Transport;
   #prefix = '';
@@ -112,6 +113,13 @@ export class Stage {
   /** To be done after the case, when everything else is closed. */
   after(end: () => unknown): void {
     this.#ends.push(end);
+  }
+
+  /** A client that is only a TCP connection, closed after the case. */
+  async wire(url: string): Promise<Wire> {
+    const line = await wire(url);
+    this.#clients.push({ disconnect: line.end });
+    return line;
   }
 
   /** A bus without a server, closed after the case. */
