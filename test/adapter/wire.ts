@@ -7,6 +7,8 @@ import { connect } from 'node:net';
 export interface Wire {
   /** All bytes since the connection was made. */
   readonly bytes: () => Buffer;
+  /** Whether this is among what came last, the last 4 MB or so. */
+  readonly hasLately: (text: string) => boolean;
   /** The bytes after the first event of this name, up to the end of the last event of that name. */
   readonly between: (first: string, last: string) => Buffer;
   readonly send: (packet: string) => void;
@@ -46,6 +48,7 @@ export async function wire(url: string): Promise<Wire> {
   await has('40{');
   return {
     bytes,
+    hasLately: (text) => Buffer.concat(chunks.slice(-64)).includes(text),
     between: (first, last) => {
       const all = bytes();
       return all.subarray(all.indexOf(`["${first}"]`) + first.length + 4, all.lastIndexOf(`["${last}"]`));

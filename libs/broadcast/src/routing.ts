@@ -42,6 +42,11 @@ export function publishToRooms(
   args: readonly unknown[],
   { channels, maxBytes = Infinity, json }: RoutingOptions = {},
 ): Promise<(Position | undefined)[]> {
+  if (header.raw && rooms.length === 1 && channels?.length === 1 && isRoom(channels[0]!)) {
+    // What nearly every emit is: nothing is built for the cases below.
+    const sent = bus.publish(channels[0]!, encode({ ...header, room: rooms[0] }, args, json));
+    return sent as Promise<unknown> as Promise<[]>;
+  }
   const kept = header.raw ? [] : rooms.filter((room) => bus.logs.historyOf(room));
   const live = kept.length === 0 ? rooms : rooms.filter((room) => !kept.includes(room));
   const encoded = (address: Pick<Header, 'room' | 'rooms' | 'kind'>) => {

@@ -5,7 +5,7 @@
  */
 import { toError } from '../errors.js';
 import type { Frame } from './frame.js';
-import { trim } from './slow.js';
+import { mayGo, trim } from './slow.js';
 import type { Tail } from './tail.js';
 import type { DeliveryCounts, Run } from './outbox.js';
 
@@ -72,6 +72,8 @@ export class Outlet {
   #writing = false;
   /** Since when it has not taken anything, and is to say when it does, in ms. */
   #waitingSince: number | undefined;
+  /** Whether all that has waited since may be left out, or replaced. */
+  #mayGo = true;
   /** Bytes in the write buffer of engine.io, and since when there are any. */
   #queued = 0;
   #queuedSince = 0;
@@ -116,7 +118,7 @@ export class Outlet {
   put(frame: Frame): boolean {
     const tail = this.#tail;
     this.#tail = tail ? tail.then(frame) : frame.alone;
-    if (this.#waitingSince !== undefined) this.#bound();
+    if (this.#waitingSince !== undefined && this.#owner.limit !== undefined) this.#bound(this.#owner.limit, frame);
     return tail === undefined;
   }
 
@@ -127,6 +129,7 @@ export class Outlet {
     if (transport.writable || readyState !== 'open') return this.#write();
     if (this.#waitingSince !== undefined) return;
     this.#waitingSince = performance.now();
+    this.#mayGo = this.#owner.limit === undefined || this.#tail.frames.every(mayGo);
     this.#owner.waits(this, true);
     transport.once('ready', () => this.#goOn());
   }
@@ -168,13 +171,19 @@ export class Outlet {
   }
 
   /** Keeps what waits within its bounds, or ends the connection. */
-  #bound(): void {
-    const { limit } = this.#owner;
-    if (limit === undefined || !this.#tail) return;
+  #bound(limit: number, frame: Frame): void {
+    this.#mayGo &&= mayGo(frame);
     const elsewhere = (this.#conn.writeBuffer.length > 0 ? this.#queued : 0) + this.#unsent;
-    if (this.#tail.length + elsewhere <= limit) return;
-    this.#trim(Math.max(0, limit - elsewhere));
-    if (this.#tail && this.#tail.length + elsewhere > limit) this.giveUp('slowBytes');
+    if (this.#length + elsewhere <= limit) return;
+    // What the kernel has not taken cannot be left out any more: it leaves some room for what can.
+    const room = this.#mayGo ? Math.max(limit - elsewhere, limit / 4) : limit - elsewhere;
+    if (this.#mayGo && this.#length <= room) return;
+    this.#trim(room);
+    if (this.#length > (this.#mayGo ? limit : room)) this.giveUp('slowBytes');
+  }
+
+  get #length(): number {
+    return this.#tail?.length ?? 0;
   }
 
   #trim(limit: number): void {

@@ -27,6 +27,11 @@ export interface Trimmed {
 /** So much is dropped that it is not looked for with every frame. */
 const SLACK = 0.75;
 
+/** Whether a slow client may miss it, and stay. */
+export function mayGo({ subject }: Frame): boolean {
+  return subject !== undefined && subject.slow !== 'disconnect';
+}
+
 /** What stays of what waits, so that it has at most `limit` bytes if that can be. */
 export function trim(tail: Tail, limit: number): Trimmed {
   const latest = withoutSuperseded(tail.frames);
