@@ -32,10 +32,11 @@ export {
 } from './rooms/rooms.js';
 export type { StoredMessage } from './rooms/stored-message.js';
 export { POSITION, type Mark, type Position } from './position.js';
-export type { HistoryOptions, Profile } from './profiles.js';
+export type { HistoryOptions, Profile, SlowPolicy } from './profiles.js';
 export { BroadcastAdapter, createAdapter, type AdapterOptions } from './socketio/adapter.js';
 export { createEmitter, type Emitter } from './socketio/emitter.js';
 export type { Incomplete } from './socketio/others.js';
+export type { DeliveryCounts } from './socketio/outbox.js';
 export type { Listener, Subscription } from './subscriptions.js';
 export type {
   AppendOptions,
