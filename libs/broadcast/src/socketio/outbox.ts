@@ -33,7 +33,7 @@ export interface Run {
 /** How long may be written without letting anybody else do something, in ms. */
 const SLICE = 3;
 /** Connections of one room in a row. */
-const STEP = 16;
+const STEP = 4;
 /** Bytes of different frames that may wait. Beyond that the broker waits: nothing is read until all is written. */
 const MAX_WAITING = 16 * 1024 * 1024;
 /** Connections that a run remembers after their turn. */
