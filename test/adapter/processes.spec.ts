@@ -180,4 +180,14 @@ describe.each([
     expect(await a.ask('count')).toBe(1);
     expect(await a.ask('missing')).toEqual([]);
   });
+
+  it('have said to their clients what they said in the turn in which they exit', async () => {
+    const far = await start('a', UNHURRIED);
+    const heard: number[] = [];
+    far.client.on('bye', (n: number) => heard.push(n));
+    await until('it has a websocket', () => far.client.io.engine.transport.name === 'websocket');
+    await far.ask('exit', 'bye').catch(() => undefined);
+    await until('the client is gone', () => !far.client.connected);
+    expect(heard).toEqual([0, 1, 2]);
+  });
 });

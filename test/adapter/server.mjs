@@ -27,6 +27,10 @@ const answers = {
   ask: (timeout) => server.timeout(timeout).emitWithAck('ask'),
   askServers: () => server.serverSideEmitWithAck('ask'),
   emit: (event) => server.emit(event),
+  exit: (event) => {
+    for (const n of [0, 1, 2]) server.emit(event, n);
+    process.exit();
+  },
   close: async () => {
     await server.close();
     await bus.close();

@@ -18,6 +18,7 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Server, type ServerOptions, type Socket as ServerSocket } from 'socket.io';
 import { Manager, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
+import { wire, type Wire } from './wire.js';
 
 export interface Visitor {
   client: Socket;
@@ -48,6 +49,9 @@ export interface InstanceOptions {
   server?: Partial<ServerOptions>;
 }
 
+/** `FAST_PATH=off`: every packet takes engine.io's ordinary way, and each case holds all the same. */
+const fast = process.env['FAST_PATH'] !== 'off';
+
 type Name = string | number;
 type ClientOptions = Partial<ManagerOptions & SocketOptions>;
 
@@ -70,7 +74,7 @@ export const QUIET: InstanceOptions = {
 export class Stage {
   readonly #prepare: (prefix: string) => () => Transport;
   readonly #open: Instance[] = [];
-  readonly #clients: Socket[] = [];
+  readonly #clients: { disconnect(): unknown }[] = [];
   readonly #ends: (() => unknown)[] = [];
   #transport!: () => Transport;
   #prefix = '';
@@ -111,6 +115,13 @@ export class Stage {
     this.#ends.push(end);
   }
 
+  /** A client that is only a TCP connection, closed after the case. */
+  async wire(url: string): Promise<Wire> {
+    const line = await wire(url);
+    this.#clients.push({ disconnect: line.end });
+    return line;
+  }
+
   /** A bus without a server, closed after the case. */
   async bus(options: BusOptions = {}, transport = this.transport()): Promise<Bus> {
     const bus = new Bus(transport, { ...QUICK, ...options });
@@ -127,7 +138,7 @@ export class Stage {
     bus.on('error', (error) => errors.push(error));
     await bus.connect(15_000);
     const http = createServer();
-    const server = new Server(http, { adapter: createAdapter(bus, adapter) as never, ...options });
+    const server = new Server(http, { adapter: createAdapter(bus, { fast, ...adapter }) as never, ...options });
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
     const main = server.of('/').adapter as BroadcastAdapter;

@@ -59,6 +59,8 @@ export async function startGateway(settings: Settings, transport: Transport = tr
     new BroadcastIoAdapter(app, {
       role: 'gateway',
       strict: true,
+      coalesce: settings.COALESCE_MS,
+      slowClientBytes: settings.SLOW_CLIENT_BYTES,
       server: { maxHttpBufferSize, cors, connectTimeout: CONNECT_TIMEOUT },
     }),
   );

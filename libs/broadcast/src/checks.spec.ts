@@ -53,7 +53,8 @@ describe.each([
 describe('the options of an adapter', () => {
   const bus = new Bus(memory());
   const make = (options: object) => () => createAdapter(bus, options);
-  const names = 'role, heartbeatInterval, heartbeatTimeout, requestsTimeout, countTimeout, strict, timeoutText';
+  const names =
+    'role, heartbeatInterval, heartbeatTimeout, requestsTimeout, countTimeout, strict, fast, coalesce, slowClientBytes, slowClientAge, timeoutText';
 
   it.each(['requestTimeout', 'key', 'toString', '__proto__'])('may not be called %s', (name) => {
     const options = Object.defineProperty({}, name, { value: undefined, enumerable: true });
@@ -96,6 +97,10 @@ describe('the options of an adapter', () => {
       requestsTimeout: 1,
       countTimeout: 2 ** 31 - 1,
       strict: true,
+      fast: true,
+      coalesce: 0,
+      slowClientBytes: 1,
+      slowClientAge: 1,
       timeoutText: () => 'late',
     } satisfies Required<AdapterOptions>;
     expect(make(options)).not.toThrow();

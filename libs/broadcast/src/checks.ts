@@ -11,6 +11,11 @@ const KINDS = {
   text: ['a text', (value: unknown) => typeof value === 'string'],
   // Node's timers take a longer one for 1 ms.
   ms: ['a number of milliseconds above 0', (value: unknown) => Number(value) === value && value > 0 && value < 2 ** 31],
+  window: [
+    'a number of milliseconds, 0 or more',
+    (value: unknown) => Number(value) === value && value >= 0 && value < 2 ** 31,
+  ],
+  bytes: ['a number of bytes above 0', (value: unknown) => Number(value) === value && value > 0],
   flag: ['true or false', (value: unknown) => typeof value === 'boolean'],
   function: ['a function', (value: unknown) => typeof value === 'function'],
 } as const;

@@ -42,6 +42,8 @@ export interface Header {
   readonly raw?: 1;
   /** The trace that it is a part of, as W3C's `traceparent`. What is none is no reason to drop a message. */
   readonly traceparent?: string;
+  /** Of state that is said anew: a slow client gets the last of each key only, where the room's profile says so. */
+  readonly key?: string;
   /** The sender does not know which instance the sockets that `rooms` names are on: who has one says so. */
   readonly seek?: 1;
 }
@@ -75,10 +77,12 @@ const RESERVED_SERVER_EVENTS = new Set(['connect', 'connection', 'new_namespace'
 /**
  * Builds a message.
  *
+ * @param json the arguments as JSON, where somebody has them so already: without bytes in them
  * @throws BroadcastError `BAD_REQUEST` when the arguments cannot be written as JSON (a cycle, a bigint, too deep)
  */
-export function encode(header: Omit<Header, 'v'>, args: readonly unknown[]): Buffer {
+export function encode(header: Omit<Header, 'v'>, args: readonly unknown[], json?: string): Buffer {
   try {
+    if (json !== undefined) return Buffer.from(`${JSON.stringify({ v: 1, ...header }).slice(0, -1)},"args":${json}}`);
     if (hasBinary(args)) return encodeBinary({ v: 1, ...header }, args);
     return Buffer.from(JSON.stringify({ v: 1, ...header, args }));
   } catch (cause) {
@@ -240,6 +244,7 @@ const FIELDS = new Map<string, (value: unknown) => boolean>(
     flags: isObject,
     raw: (value: unknown) => value === 1,
     seek: (value: unknown) => value === 1,
+    key: isString,
   }),
 );
 

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { Bus, type BusOptions } from './bus.js';
 import { BroadcastError } from './errors.js';
+import { SLOW_POLICIES } from './profiles.js';
 import { SHORTEST_SECRET } from './signature.js';
 import type { Transport } from './transport.js';
 import { transports, type TransportName } from './transports/index.js';
@@ -49,6 +50,8 @@ const schema = z
     API_CONCURRENCY: integer('a number of requests from 1 to 100000', 1, 100_000).default(1_000),
     CORS_ORIGINS: origins().default([]),
     PRESENCE_THRESHOLD: integer('a number of members from 0 to 10000', 0, MAX_THRESHOLD).default(100),
+    COALESCE_MS: integer('a number of milliseconds from 0 to 1000', 0, 1_000).default(0),
+    SLOW_CLIENT_BYTES: integer('a number of bytes from 1024 to 1073741824', 1_024, 1024 ** 3).default(1_048_576),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
     RATE_LIMIT: rate().default({ count: 20, per: 1_000 }),
     RATE_LIMIT_USER: rate().default({ count: 60, per: 1_000 }),
@@ -245,9 +248,10 @@ function profiles() {
   });
   const slowMode = z.union([z.number().min(0).max(86_400_000), duration()], what).optional();
   const presence = z.strictObject({ threshold: z.int(what).min(0, what).max(MAX_THRESHOLD, what).optional() });
+  const slow = z.enum(SLOW_POLICIES).optional();
   const schema = z.record(
     z.string(),
-    z.strictObject({ history: history.optional(), presence: presence.optional(), slowMode }),
+    z.strictObject({ history: history.optional(), presence: presence.optional(), slow, slowMode }),
   );
   return z.string().transform((value, context): z.output<typeof schema> => {
     const { success, data } = schema.safeParse(parseJson(value));

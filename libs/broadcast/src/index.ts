@@ -54,13 +54,14 @@ export {
 } from './rooms/rooms.js';
 export type { StoredMessage } from './rooms/stored-message.js';
 export { POSITION, type Mark, type Position } from './position.js';
-export { profileOf, type HistoryOptions, type PresenceSettings, type Profile } from './profiles.js';
+export { profileOf, type HistoryOptions, type PresenceSettings, type Profile, type SlowPolicy } from './profiles.js';
 export { takeCensus, type CensusOptions, type Counted } from './socketio/census.js';
 export { BroadcastAdapter, createAdapter, type AdapterOptions } from './socketio/adapter.js';
 export { createEmitter, type Emitter } from './socketio/emitter.js';
 export { Exchange, type Answers, type Asking, type ExchangeListener } from './socketio/exchange.js';
 export type { Incomplete } from './socketio/others.js';
 export type { Telemetry } from './tracing.js';
+export type { DeliveryCounts } from './socketio/outbox.js';
 export type { Listener, Subscription } from './subscriptions.js';
 export type {
   AppendOptions,

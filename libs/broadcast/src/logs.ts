@@ -75,7 +75,8 @@ interface Followed {
 
 export class Logs {
   readonly #bus: LogsBus;
-  readonly #profiles: Profiles;
+  /** The settings of rooms, by their names. */
+  readonly profiles: Profiles;
   readonly #options: Required<Omit<LogsOptions, keyof ProfilesOptions | 'appendTimeout'>>;
   readonly #followed = new Map<string, Followed>();
   #topsOf?: { rooms: string[]; answer: Promise<Mark[]> };
@@ -86,7 +87,7 @@ export class Logs {
   /** @throws BroadcastError `BAD_REQUEST` */
   constructor(bus: LogsBus, { history, profiles, ...options }: LogsOptions) {
     this.#bus = bus;
-    this.#profiles = new Profiles({ history, profiles });
+    this.profiles = new Profiles({ history, profiles });
     this.#options = {
       readTimeout: options.readTimeout ?? 20_000,
       idWindow: options.idWindow ?? 300_000,
@@ -100,12 +101,12 @@ export class Logs {
 
   /** What is kept of a room; nothing of a live one. */
   historyOf(room: string): HistoryOptions | undefined {
-    return this.#profiles.historyOf(room);
+    return this.profiles.historyOf(room);
   }
 
   /** How long anything is kept, in ms. 0: every room is live. */
   get retention(): number {
-    return this.#profiles.retention;
+    return this.profiles.retention;
   }
 
   /** For how long an id is known, in ms. */

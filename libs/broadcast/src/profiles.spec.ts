@@ -22,6 +22,18 @@ describe('profiles of rooms', () => {
     expect(profiles.historyOf('support:1')).toEqual({ size: 1, ttl: 9_000 });
   });
 
+  it('say what becomes of slow clients: they are disconnected, unless told otherwise', () => {
+    const profiles = new Profiles({ profiles: { game: { slow: 'latest' }, news: { slow: 'drop-oldest' }, chat: {} } });
+    expect(['game:1', 'news', 'chat', 'x'].map((room) => profiles.slowOf(room))).toEqual([
+      'latest',
+      'drop-oldest',
+      'disconnect',
+      'disconnect',
+    ]);
+    const message = 'slow of profile "x": expected one of disconnect, drop-oldest, latest';
+    expect(() => new Profiles({ profiles: { x: { slow: 'never' as never } } })).toThrow(message);
+  });
+
   it.each(['__proto__', 'constructor', 'toString'])('are not found by accident: %s', (room) => {
     expect(new Profiles({ profiles: { a: { history: { size: 1 } } } }).historyOf(room)).toBeUndefined();
   });

@@ -17,11 +17,19 @@ export interface PresenceSettings {
   readonly threshold: number;
 }
 
+/**
+ * What becomes of a client that does not take what is said in its rooms: it is disconnected, and may come back and
+ * recover; it misses the oldest, and is told how many; or it gets the last of each key only.
+ */
+export type SlowPolicy = 'disconnect' | 'drop-oldest' | 'latest';
+
 export interface Profile {
   readonly history?: Partial<HistoryOptions>;
   readonly presence?: Partial<PresenceSettings>;
   /** The while between any two messages of a user, in ms: for whoever lets users speak. @default none */
   readonly slowMode?: number;
+  /** @default 'disconnect' */
+  readonly slow?: SlowPolicy;
 }
 
 export interface ProfilesOptions {
@@ -32,17 +40,20 @@ export interface ProfilesOptions {
 }
 
 export const DEFAULT_HISTORY: HistoryOptions = { size: 0, ttl: 10 * 60_000 };
+export const SLOW_POLICIES = ['disconnect', 'drop-oldest', 'latest'] as const satisfies readonly SlowPolicy[];
 const MAX_SIZE = 100_000;
 
 export class Profiles {
   readonly #history: HistoryOptions;
   readonly #named = new Map<string, HistoryOptions>();
+  readonly #slow = new Map<string, SlowPolicy>();
 
   /** @throws BroadcastError `BAD_REQUEST` */
   constructor({ history, profiles = {} }: ProfilesOptions = {}) {
     this.#history = check('history', { ...DEFAULT_HISTORY, ...history });
     for (const [name, profile] of Object.entries(profiles)) {
       this.#named.set(name, check(`history of profile "${name}"`, { ...this.#history, ...profile.history }));
+      if (profile.slow !== undefined) this.#slow.set(name, checkSlow(name, profile.slow));
     }
   }
 
@@ -50,6 +61,11 @@ export class Profiles {
   historyOf(room: string): HistoryOptions | undefined {
     const history = this.#named.size === 0 ? this.#history : (this.#named.get(nameOf(room)) ?? this.#history);
     return history.size > 0 ? history : undefined;
+  }
+
+  /** What becomes of a client that does not take what is said in the room. */
+  slowOf(room: string): SlowPolicy {
+    return this.#slow.get(nameOf(room)) ?? 'disconnect';
   }
 
   /** How long anything is kept, in ms. */
@@ -68,6 +84,11 @@ export function profileOf(room: string, profiles: Readonly<Record<string, Profil
 function nameOf(room: string): string {
   const colon = room.indexOf(':');
   return colon < 0 ? room : room.slice(0, colon);
+}
+
+function checkSlow(name: string, policy: SlowPolicy): SlowPolicy {
+  if (SLOW_POLICIES.includes(policy)) return policy;
+  throw new BroadcastError('BAD_REQUEST', `slow of profile "${name}": expected one of ${SLOW_POLICIES.join(', ')}`);
 }
 
 function check(what: string, history: HistoryOptions): HistoryOptions {

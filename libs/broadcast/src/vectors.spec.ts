@@ -82,7 +82,7 @@ describe('the test vectors', () => {
     if (now !== undefined) jest.spyOn(Date, 'now').mockReturnValue(now);
     const message = decode(bytesOf(bytes));
     if (message === NEWER) throw new Error('expected a message of this version');
-    const received = buildFrame(message, room).map(({ wsPreEncodedFrame }, index) => {
+    const received = buildFrame(message, room).pieces.map(({ wsPreEncodedFrame }, index) => {
       const content = frameBody(wsPreEncodedFrame![0]);
       return index === 0 ? content.toString() : { hex: content.toString('hex') };
     });

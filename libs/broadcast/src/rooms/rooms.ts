@@ -31,6 +31,8 @@ export interface RoomMessage {
   id?: string;
   /** Who says it. */
   from?: string;
+  /** Names the state that it tells: what a slow client gets the last of, in rooms whose profile says `latest`. @default the event */
+  key?: string;
   /** Socket.IO namespace. @default '/' */
   namespace?: string;
 }
@@ -93,7 +95,7 @@ export interface RoomsOptions {
   maxMessageBytes?: number;
 }
 
-type SaidBy = Pick<Header, 'id' | 'from'>;
+type SaidBy = Pick<Header, 'id' | 'from' | 'key'>;
 
 export class Rooms {
   readonly #bus: Bus;
@@ -130,10 +132,11 @@ export class Rooms {
    *
    * @throws BroadcastError `BAD_REQUEST`, `TOO_LARGE`, `UNAVAILABLE`, `UNCERTAIN`, `OVERLOADED`, `CLOSED`
    */
-  async publish({ room, event, data, id, from, namespace }: RoomMessage): Promise<Published> {
+  async publish({ room, event, data, id, from, key, namespace }: RoomMessage): Promise<Published> {
     return say(this.#bus, { rooms: [room], nsp: nameOfNamespace(namespace) }, event, data, {
       ...(id !== undefined && { id }),
       from,
+      ...(key !== undefined && { key }),
       maxBytes: this.#maxBytes,
     });
   }

@@ -1,68 +1,162 @@
 /*
- * Writes a message from another instance to sockets: its frame is built once, whatever their number, and a socket that
- * cannot take it keeps nobody else from it.
+ * Writes messages to the sockets of a namespace: a frame is built once, whatever their number, and a socket that cannot
+ * take it keeps nobody else from it. When the connections write is the outbox's.
  */
 import type { Namespace, Socket } from 'socket.io';
-import { decodeArgs, type Message } from '../envelope.js';
+import { decodeArgs, type Flags, type Message } from '../envelope.js';
 import { toError } from '../errors.js';
-import { buildFrame, meta, type Frame } from './frame.js';
+import type { SlowPolicy } from '../profiles.js';
+import type { Seat } from './audiences.js';
+import { buildFrame, frameOf, meta, type Frame } from './frame.js';
+import type { Outbox } from './outbox.js';
+import type { Connection } from './outlet.js';
+import type { Subject } from './slow.js';
 
 /** Socket.IO's packet type of an event. */
 export const EVENT = 2;
 
+/** A broadcast of this instance's own. */
+export interface OwnPacket {
+  type?: number;
+  nsp?: string;
+  readonly data: unknown[];
+}
+
 /** What adapters read of a Socket.IO server, and its types keep to themselves. */
 interface ServerInside {
   readonly opts: { readonly parser?: unknown };
-  readonly encoder: { encode(packet: { type: number; nsp: string; data: unknown[] }): (string | Buffer)[] };
+  readonly encoder: { encode(packet: OwnPacket): (string | Buffer)[] };
 }
 
 export class Delivery {
   readonly #nsp: Namespace;
   readonly #server: ServerInside;
-  readonly #failed: (error: Error) => void;
+  readonly #outbox: Outbox;
+  readonly #isFast: boolean;
+  readonly #slowOf: (room: string) => SlowPolicy;
 
-  /** @param failed hears what writing to a socket has thrown */
-  constructor(nsp: Namespace, failed: (error: Error) => void) {
+  /**
+   * @param isFast whether frames may wait for the end of the turn, and share their writes
+   * @param slowOf what becomes of clients that are too slow for the room
+   */
+  constructor(nsp: Namespace, outbox: Outbox, isFast: boolean, slowOf: (room: string) => SlowPolicy) {
     this.#nsp = nsp;
     this.#server = nsp.server as unknown as ServerInside;
-    this.#failed = failed;
+    this.#outbox = outbox;
+    this.#isFast = isFast;
+    this.#slowOf = slowOf;
   }
 
-  /** @param room the room it is delivered in: a message says so to its receivers */
-  write(message: Message, room: string | undefined, sockets: Iterable<string>): void {
-    let frame: Frame | undefined;
-    for (const id of sockets) {
-      const socket = this.#nsp.sockets.get(id);
-      if (socket) this.#writeTo(socket, message, room, (frame ??= this.#frame(message, room)));
-    }
+  /** Whether broadcasts of this instance's own can be written here, too. */
+  get takesOwn(): boolean {
+    return this.#isFast && this.#hasFrames;
   }
 
-  #writeTo(socket: Socket, message: Message, room: string | undefined, frame: Frame): void {
-    const { volatile, compress } = message.header.flags ?? {};
-    if (volatile && !socket.conn.transport.writable) return;
-    try {
-      const listeners = socket.listenersAnyOutgoing() as ((...args: unknown[]) => void)[];
-      if (listeners.length > 0) for (const listener of listeners) listener(...this.#values(message, room));
-      for (const { data, ...ready } of frame) {
-        // A ready frame is one of Engine.IO 4. In 3, which clients of Socket.IO 2 speak, bytes have their type in front.
-        const isReady = socket.conn.protocol !== 3 || typeof data === 'string';
-        socket.conn.write(data, { compress, ...(isReady && ready) });
+  /** The socket of this id, if it is connected. */
+  seat(id: string): Seat | undefined {
+    const socket = this.#nsp.sockets.get(id);
+    return socket && { socket, outlet: this.#outbox.outletOf(socket.conn as unknown as Connection) };
+  }
+
+  /**
+   * Writes a message from another instance.
+   *
+   * @param room the room it is delivered in: a message says so to its receivers
+   */
+  write(message: Message, room: string | undefined, seats: readonly Seat[]): void {
+    const values = () => {
+      const args = decodeArgs(message);
+      return message.header.raw ? args : [...args, meta(message.header, room, message.pos)];
+    };
+    const notify = (socket: Socket) => this.#guard(() => tell(socket, values()));
+    const subject = this.#subject(room, () => message.header.key ?? String(decodeArgs(message)[0]));
+    if (this.#hasFrames) this.#send(buildFrame(message, room, subject), room, seats, notify);
+    else this.#encode(values, message.header.flags, seats, notify);
+  }
+
+  /** What the server's parser makes of a broadcast. @throws whatever it throws */
+  encodeOwn(packet: OwnPacket): readonly (string | Buffer)[] {
+    packet.nsp = this.#nsp.name;
+    return this.#server.encoder.encode(packet);
+  }
+
+  writeOwn(
+    { data }: OwnPacket,
+    encoded: readonly (string | Buffer)[],
+    room: string | undefined,
+    seats: readonly Seat[],
+    { volatile, compress }: Flags = {},
+  ): void {
+    const subject = this.#subject(room, () => String(data[0]));
+    this.#send(frameOf(encoded, { volatile, compress }, subject), room, seats, (socket) => tell(socket, data));
+  }
+
+  /** A packet's arguments, as its text has them. */
+  argsOf([text, ...attachments]: readonly (string | Buffer)[]): string | undefined {
+    const { name } = this.#nsp;
+    if (typeof text !== 'string' || attachments.length > 0) return undefined;
+    return text.slice(name === '/' ? 1 : name.length + 2);
+  }
+
+  #send(frame: Frame, room: string | undefined, seats: readonly Seat[], notify: Notify): void {
+    const { name } = this.#nsp;
+    const outbox = this.#outbox;
+    const run = outbox.runFor(room === undefined ? name : `${name} ${room}`, frame);
+    const isVolatile = frame.flags?.volatile === true;
+    for (const seat of seats) {
+      const { socket, outlet } = seat;
+      if (isVolatile && !outlet.isFree) {
+        outbox.counts.volatileDropped++;
+        continue;
       }
-    } catch (thrown) {
-      // If it got out, the broker would deliver the message again, to those who have it already too.
-      this.#failed(toError(thrown));
+      if (socket.listenersAnyOutgoing().length > 0 && !notify(socket)) continue;
+      if (this.#isFast && outlet.takes(frame)) outbox.put(run, outlet, frame);
+      else this.#guard(() => outlet.writeOrdinarily(frame));
+    }
+    outbox.schedule();
+  }
+
+  #subject(room: string | undefined, key: () => string): Subject | undefined {
+    if (this.#outbox.limit === undefined) return undefined;
+    return { nsp: this.#nsp.name, room, key, slow: room === undefined ? 'disconnect' : this.#slowOf(room) };
+  }
+
+  /** A parser of the application's own needs the values. */
+  #encode(values: () => unknown[], { volatile, compress }: Flags = {}, seats: readonly Seat[], notify: Notify): void {
+    const [first] = seats;
+    if (!first) return;
+    const data = values();
+    const encoded = this.encodeOwn({ type: EVENT, data });
+    for (const { socket, outlet } of seats) {
+      if (volatile && !outlet.isFree) continue;
+      if (socket.listenersAnyOutgoing().length > 0 && !notify(socket)) continue;
+      this.#guard(() => {
+        for (const each of encoded) socket.conn.write(each, { compress });
+      });
     }
   }
 
-  /** The default parser's packets are the bytes as they came; another parser needs the values. */
-  #frame(message: Message, room: string | undefined): Frame {
-    if (this.#server.opts.parser === undefined) return buildFrame(message, room);
-    const packet = { type: EVENT, nsp: this.#nsp.name, data: this.#values(message, room) };
-    return this.#server.encoder.encode(packet).map((data) => ({ data }));
+  /** If it got out, the broker would deliver the message again, to those who have it already too. */
+  #guard(write: () => void): boolean {
+    try {
+      write();
+      return true;
+    } catch (thrown) {
+      this.#outbox.failed(toError(thrown));
+      return false;
+    }
   }
 
-  #values(message: Message, room: string | undefined): unknown[] {
-    const values = decodeArgs(message);
-    return message.header.raw ? values : [...values, meta(message.header, room, message.pos)];
+  /** The default parser's packets are the bytes as they came. */
+  get #hasFrames(): boolean {
+    return this.#server.opts.parser === undefined;
   }
+}
+
+/** Calls a socket's listeners of outgoing packets. Returns whether it is to have the packet. */
+type Notify = (socket: Socket) => boolean;
+
+function tell(socket: Socket, values: unknown[]): true {
+  for (const listener of [...socket.listenersAnyOutgoing()]) listener.apply(socket, values);
+  return true;
 }

@@ -20,7 +20,7 @@ function bySocketIo(nsp: string, values: unknown[]) {
 }
 
 function built(header: Fields, args: unknown[], room?: string) {
-  return buildFrame(decode(encode(header, args)) as Message, room);
+  return buildFrame(decode(encode(header, args)) as Message, room).pieces;
 }
 
 const bytes = fc.uint8Array().map((content) => Buffer.from(content));
@@ -61,7 +61,7 @@ describe('the frame that a socket receives', () => {
 
   it('does not copy attachments', () => {
     const message = decode(encode({}, ['file', Buffer.from('abc')])) as Message;
-    const [, attachment] = buildFrame(message, 'r');
+    const [, attachment] = buildFrame(message, 'r').pieces;
     expect(attachment?.wsPreEncodedFrame?.[0]).toBe(message.frames[0]);
   });
 });

@@ -5,12 +5,14 @@
  */
 import type { Bus, BusState } from '../bus.js';
 import { decode, decodeArgs, instanceOf, NEWER, textOf, type Header, type Message } from '../envelope.js';
+import { BroadcastError } from '../errors.js';
 import { Membership, type Departure, type MembershipOptions } from '../membership.js';
 import { idOf, type Position } from '../position.js';
 import { RecentIds } from '../recent-ids.js';
 import { looksLikeSocketId } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
 import { isQuestion, KINDS, names } from './answers.js';
+import { Outbox, type OutboxOptions } from './outbox.js';
 import { Owners } from './owners.js';
 import { Served } from './served.js';
 
@@ -36,6 +38,8 @@ export class AdapterHub {
   readonly bus: Bus;
   readonly membership: Membership;
   readonly owners = new Owners();
+  /** The way to the clients. */
+  readonly outbox: Outbox;
   readonly #members = new Map<string, Set<HubMember>>();
   readonly #rooms = new Map<string, { holders: number; subscription: Subscription }>();
   readonly #seen = new RecentIds();
@@ -43,8 +47,9 @@ export class AdapterHub {
   /** The ways to stop listening to the bus: it is let go of with the last member. */
   #stops: (() => void)[] = [];
 
-  constructor(bus: Bus, membership: MembershipOptions) {
+  constructor(bus: Bus, membership: MembershipOptions, options: OutboxOptions) {
     this.bus = bus;
+    this.outbox = new Outbox(options, (error) => this.failed('writing to a socket', error));
     this.membership = new Membership(bus, membership);
     this.membership.on('left', ({ id }, how) => {
       this.owners.forget(id);
@@ -105,6 +110,12 @@ export class AdapterHub {
     if (id === undefined || origin === undefined) return Promise.resolve();
     const args = last ? [id, value] : [id, value, true];
     return this.send({ member: origin }, { kind: 'sockets.answer', nsp }, args);
+  }
+
+  /** Something of the application's, or of a library's, has thrown where nobody would catch it. */
+  failed(what: string, cause: Error): void {
+    this.bus.counts.failed++;
+    this.bus.report(new BroadcastError('LISTENER_FAILED', `${what}: ${cause.message}`, { cause }));
   }
 
   #listen(): void {
