@@ -57,7 +57,7 @@ export class MemoryLog {
     const { epoch, entries: all, size, top } = this.#of(room, performance.now());
     const entries = all.length > size ? all.slice(-size) : all;
     const place = from ?? before;
-    if (place !== undefined && epochOf(place) !== epoch) return { entries: [], more: false };
+    if (place !== undefined && epochOf(place) !== epoch) return { entries: [], more: before !== undefined };
     const first = offsetOf(top.pos) - entries.length + 1;
     if (from !== undefined) {
       const index = offsetOf(from) - first;
