@@ -19,6 +19,7 @@ import { AnswerFilter } from './answer.filter.js';
 import { DrainService } from './drain.service.js';
 import { check, historyRequest, joinRequest, leaveRequest, REQUESTS, sendRequest, userName } from './requests.js';
 import { SETTINGS, type Settings } from './settings.js';
+import { Turns } from './turns.js';
 
 type Answer = (answer: object) => void;
 
@@ -35,6 +36,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
   readonly #rooms: Rooms;
   readonly #drain: DrainService;
   readonly #anonymous: boolean;
+  readonly #turns = new Turns();
   #server!: Server;
 
   constructor(bus: Bus, rooms: Rooms, drain: DrainService, @Inject(SETTINGS) settings: Settings) {
@@ -62,7 +64,11 @@ export class RoomsGateway implements OnGatewayInit<Server> {
 
   @SubscribeMessage('room:join')
   async join(@ConnectedSocket() socket: UserSocket, @MessageBody() body: unknown, @Ack() ack?: Answer) {
-    const { room, since } = check(joinRequest, body);
+    const request = check(joinRequest, body);
+    return this.#turns.take(socket, request.room, () => this.#enter(socket, request, ack));
+  }
+
+  async #enter(socket: UserSocket, { room, since }: { room: string; since?: Mark }, ack?: Answer): Promise<void> {
     if (await this.#isPrivate(room)) throw new RequestError('FORBIDDEN', 'that name belongs to a socket');
     if (this.#rooms.keeps(room)) return this.#enterKept(socket, { room, since }, ack);
     const wasIn = socket.rooms.has(room);
@@ -79,7 +85,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
   @SubscribeMessage('room:leave')
   async leave(@ConnectedSocket() socket: UserSocket, @MessageBody() body: unknown) {
     const { room } = check(leaveRequest, body);
-    if (room !== socket.id) await socket.leave(room);
+    await this.#turns.take(socket, room, async () => (room !== socket.id ? socket.leave(room) : undefined));
     return { ok: true };
   }
 
