@@ -66,7 +66,7 @@ export class MemoryLog {
       const at = from === top.pos ? top : isStart ? { pos: from } : markOf(entries[index]);
       return { at, entries: entries.slice(start, start + limit), more: start + limit < entries.length };
     }
-    const end = before === undefined ? entries.length : Math.max(0, offsetOf(before) - first);
+    const end = before === undefined ? entries.length : Math.min(entries.length, Math.max(0, offsetOf(before) - first));
     const start = Math.max(0, end - limit);
     return { entries: entries.slice(start, end), more: start > 0 };
   }
