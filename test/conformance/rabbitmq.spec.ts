@@ -126,7 +126,7 @@ describe('rabbitmq, further', () => {
     expect(await missed({ pos, id: 'before' })).toEqual(['during', 'after']);
     expect(gaps).toEqual([]);
     await Promise.all([speaker.close(), hearer.close()]);
-  }, 60_000);
+  }, 120_000);
 
   it('comes back when an operator deletes its queue or closes its connections, and leaves nothing behind', async () => {
     // The probe would notice too, later.
