@@ -1,7 +1,7 @@
 /*
  * RabbitMQ against the suite: the shared one, the same behind a gate, and one of its own that may be killed.
  */
-import { Bus, rabbitmq } from '@app/broadcast';
+import { Bus, rabbitmq, type BusOptions, type Mark } from '@app/broadcast';
 import { collect, conformance, until } from '@app/broadcast/testing';
 import { connect, type ChannelModel } from 'amqplib';
 import { randomBytes } from 'node:crypto';
@@ -66,15 +66,16 @@ describe('rabbitmq, further', () => {
   });
 
   /** Two buses on the broker that may be harmed, one for each direction. */
-  async function pair(probeInterval = 200): Promise<{ broker: RabbitmqProcess; speaker: Bus; hearer: Bus }> {
+  async function pair(options: BusOptions = {}): Promise<{ broker: RabbitmqProcess; speaker: Bus; hearer: Bus }> {
     const broker = (mortal ??= await startRabbitmq());
     const [speaker, hearer] = ['speaker', 'hearer'].map((instance) => {
       const bus = new Bus(rabbitmq({ url: broker.url }), {
         instance,
         outboxAge: 500,
-        probeInterval,
+        probeInterval: 200,
         probeMisses: 3,
         linger: 0,
+        ...options,
       });
       return bus.on('error', () => undefined);
     }) as [Bus, Bus];
@@ -101,9 +102,37 @@ describe('rabbitmq, further', () => {
     await Promise.all([speaker.close(), hearer.close()]);
   }, 60_000);
 
+  it('keeps its links while the broker is short of memory, where rooms have a history too; what is said again after it comes once', async () => {
+    const { broker, speaker, hearer } = await pair({ history: { size: 100 }, watchInterval: 200, callTimeout: 1_500 });
+    const heard = collect(hearer, 'log:a');
+    const gaps: unknown[] = [];
+    hearer.on('gap', (cause) => gaps.push(cause));
+    await hearer.logs.follow('a', () => undefined).ready();
+    const append = (id: string) => speaker.logs.append('a', Buffer.from(`{"id":"${id}","event":"chat"}`), id);
+    const pos = (await append('before'))!;
+    const before = [speaker, hearer].map(({ counts }) => ['up', counts.outages]);
+    await until('it is heard', () => hearer.logs.markOf('a')?.id === 'before');
+    await broker.ctl('set_vm_memory_high_watermark', '0.00001');
+    await until('both are told', () => speaker.blocked && hearer.blocked);
+    await expect(append('during')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    // Longer than looking for the end of the stream would take to call the link lost, several times over.
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    expect([speaker, hearer].map(({ state, counts }) => [state, counts.outages])).toEqual(before);
+    // Who comes back to a room that is heard here is served meanwhile.
+    const missed = (mark: Mark) => hearer.logs.replay('a', mark, ({ entries }) => entries.map(({ id }) => id));
+    expect(await missed({ pos, id: 'before' })).toEqual([]);
+    await broker.ctl('set_vm_memory_high_watermark', '0.6');
+    await until('both are told again', () => !speaker.blocked && !hearer.blocked);
+    for (const id of ['during', 'after']) await append(id);
+    await until('all is heard', () => heard.messages.length === 3);
+    expect(await missed({ pos, id: 'before' })).toEqual(['during', 'after']);
+    expect(gaps).toEqual([]);
+    await Promise.all([speaker.close(), hearer.close()]);
+  }, 120_000);
+
   it('comes back when an operator deletes its queue or closes its connections, and leaves nothing behind', async () => {
     // The probe would notice too, later.
-    const { broker, speaker, hearer } = await pair(60_000);
+    const { broker, speaker, hearer } = await pair({ probeInterval: 60_000 });
     const heard = collect(hearer, 'room:a');
     await heard.ready();
     const queues = async () =>

@@ -1,7 +1,7 @@
 /*
  * Redis against the suite: the shared one, the same behind a gate, and one of its own that may be killed.
  */
-import { Bus, redis, type BusOptions } from '@app/broadcast';
+import { Bus, redis, type BusOptions, type Mark } from '@app/broadcast';
 import { conformance, until } from '@app/broadcast/testing';
 import { Redis } from 'ioredis';
 import { randomBytes } from 'node:crypto';
@@ -102,6 +102,40 @@ describe('redis, further', () => {
     await until('it lives on', async () => (await life()) > 3_600_000);
     expect(gaps).toEqual([]);
   });
+
+  it.each(['meta', 'log'])(
+    'tells of a gap at the latest with the next message when its %s is evicted',
+    async (evicted) => {
+      const [bus, fresh] = await Promise.all([
+        keeping({ history: { size: 100 } }),
+        keeping({ history: { size: 100 } }),
+      ]);
+      const heard: string[] = [];
+      const gaps: (string | undefined)[] = [];
+      bus.on('gap', (_cause, room) => gaps.push(room));
+      const text = (id: string) => Buffer.from(`{"event":"chat","id":"${id}"}`);
+      const since: Mark[] = [];
+      await bus.logs
+        .follow('a', (payload) => heard.push((JSON.parse(payload.toString()) as { id: string }).id))
+        .ready();
+      for (const id of ['1', '2', '3']) since.push({ id, pos: (await bus.logs.append('a', text(id), id))! });
+      await observer.del(`{${prefix}live_room:a}:${evicted}`);
+      // Somebody looks at the room before anybody speaks in it.
+      await fresh.logs.follow('a', () => undefined).ready();
+      const replayed = (mark: Mark) => fresh.logs.replay('a', mark, ({ recovered }) => recovered);
+      expect(await Promise.all(since.map(replayed))).toEqual([false, false, evicted === 'log']);
+      expect((await fresh.logs.read('a', { limit: 9 })).entries).toEqual([]);
+      const pos = (await fresh.logs.append('a', text('4'), '4'))!;
+      expect(pos.endsWith(evicted === 'log' ? '.4' : '.1')).toBe(true);
+      // What was said before the gap was noticed is missed, and told to be.
+      await until('it is told, or heard', () => gaps.length > 0 || heard.at(-1) === '4');
+      await fresh.logs.append('a', text('5'), '5');
+      await until('the last is heard', () => heard.at(-1) === '5');
+      expect((await fresh.logs.read('a', { limit: 9 })).entries.map(({ id }) => id)).toEqual(['4', '5']);
+      expect([heard.slice(0, 3), gaps]).toEqual([['1', '2', '3'], evicted === 'log' ? [] : ['a']]);
+      expect(new Set(heard).size).toBe(heard.length);
+    },
+  );
 
   it('goes on when an operator empties the scripts', async () => {
     const bus = await keeping();

@@ -270,7 +270,7 @@ describe('a room with history over rabbitmq', () => {
   });
 
   it('tells of a gap when the stream was cut behind where the reader was', async () => {
-    const { gate, speaker, reader } = await pair({ logBytes: 200_000 });
+    const { gate, speaker, hearer, reader } = await pair({ logBytes: 200_000 });
     await append(speaker, 'r', 'heard');
     await until('it is heard', () => reader.ids.length === 1);
     const since = { pos: reader.positions[0]!, id: 'heard' };
@@ -278,9 +278,53 @@ describe('a room with history over rabbitmq', () => {
     for (let i = 0; i < 600; i++) await speaker.logs.append('r', payloadOf(`m${i}`, 1_000), `m${i}`);
     gate.pass();
     await until('it is told', () => reader.gaps.length > 0, 20_000);
+    // It hears before its link is up for everything else, as reading is.
+    await until('it has heard the rest', () => reader.ids.at(-1) === 'm599' && hearer.state === 'up', 20_000);
     await insist(speaker, 'r', 'last');
     await until('it goes on', () => reader.ids.at(-1) === 'last', 20_000);
     expect(await reader.recovers(since)).toBe(false);
+    expect(reader.gaps).toHaveLength(1);
+  });
+
+  it('tells of a gap when the stream is cut under a reader that is too slow for it, though its link is well', async () => {
+    const prefix = newPrefix();
+    const gate = await openGate(Number(new URL(rabbitmqUrl).port));
+    gates.push(gate);
+    const settings = { prefix, logBytes: 200_000 };
+    const [speaker, hearer] = await Promise.all([
+      busOn(rabbitmq({ url: rabbitmqUrl, ...settings })),
+      busOn(rabbitmq({ url: gate.url(rabbitmqUrl), ...settings, prefetch: 10 }), { probeInterval: 60_000 }),
+    ]);
+    const reader = await Reader.of(hearer, 'r');
+    await append(speaker, 'r', 'heard');
+    await until('it is heard', () => reader.ids.length === 1);
+    const since = { pos: reader.positions[0]!, id: 'heard' };
+    const { outages } = hearer.counts;
+    gate.slow(1_000);
+    const ids = Array.from({ length: 1_000 }, (_, i) => `m${i}`);
+    for (const id of ids) await speaker.logs.append('r', payloadOf(id, 1_000), id);
+    gate.slow(0);
+    await until('it has heard the last', () => reader.ids.at(-1) === 'm999', 20_000);
+    expect(hearer.counts.outages).toBe(outages);
+    expect(reader.ids.length).toBeLessThan(1_000);
+    expect(reader.gaps.length).toBeGreaterThan(0);
+    expect(new Set(reader.ids).size).toBe(reader.ids.length);
+    expect(await reader.recovers(since)).toBe(false);
+  });
+
+  it('takes the start of a stream for the place of nobody, and says so when it is not the start any more', async () => {
+    const { speaker, reader } = await pair({ logBytes: 200_000 });
+    await append(speaker, 'r', 'first');
+    await until('it is heard', () => reader.ids.length === 1);
+    expect(await speaker.logs.read('r', { from: 's.0', limit: 5 })).toMatchObject({
+      entries: [{ id: 'first' }],
+      complete: true,
+    });
+    expect(await reader.recovers({ pos: 's.0' })).toBe(false);
+    for (let i = 0; i < 600; i++) await speaker.logs.append('r', payloadOf(`m${i}`, 1_000), `m${i}`);
+    await until('all is heard', () => reader.ids.length === 601);
+    expect(await reader.recovers({ pos: 's.0' })).toBe(false);
+    expect((await speaker.logs.read('r', { from: 's.0', limit: 5 })).complete).toBe(false);
   });
 
   it('acknowledges nothing that the stream does not get, as just after a start of the broker', async () => {

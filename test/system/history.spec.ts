@@ -148,6 +148,21 @@ describe.each([memory, ...brokers])(
       bob.leave();
     });
 
+    it('are joined and left in the order in which a client asks, also while a join is under way', async () => {
+      const ann = client(0);
+      const [joined, left, outside] = await Promise.all([
+        ann.ask('room:join', { room: 'in-out' }),
+        ann.ask('room:leave', { room: 'in-out' }),
+      ]).then(async (answers) => [...answers, await ann.say('in-out', 'x')]);
+      expect([joined, left]).toMatchObject([{ ok: true, count: 1 }, { ok: true }]);
+      expect(outside).toMatchObject({ ok: false, error: { code: 'NOT_IN_ROOM' } });
+      const twice = await Promise.all([1, 2].map(() => ann.ask('room:join', { room: 'twice' })));
+      expect(twice).toMatchObject([1, 2].map(() => ({ ok: true, count: 1 })));
+      await ann.say('twice', 'once');
+      await until('it is heard', () => ann.chats.length > 0);
+      expect(ann.chats).toEqual(['once']);
+    });
+
     it('say so when it cannot be promised that nothing is missed', async () => {
       const ann = await client(0).join('lost');
       const { id, pos } = await ann.say('lost', 'seen');

@@ -110,6 +110,18 @@ describe.each(brokers)('jobs over $transport', ({ transport, address }) => {
     expect(heard.get('a')).toEqual([{ n: 1 }, { n: 1 }]);
   });
 
+  it('need no data to say in a room, as clients do not; what is no list of rooms is told in words', async () => {
+    const heard = await listener(['a']);
+    await worker();
+    await bus.jobs.enqueue('rooms', 'room.publish', { rooms: ['a'], event: 'news' });
+    await bus.jobs.enqueue('rooms', 'room.publish', { rooms: 'a', event: 'news' }, { id: 'wrong' });
+    await until('it is heard', () => heard.get('a') !== undefined);
+    expect(heard.get('a')).toEqual([null]);
+    await until('the other is a dead letter', async () => (await bus.jobs.dead('rooms')).length === 1);
+    const error = 'room.publish is wrong: rooms: expected a list of rooms';
+    expect(await bus.jobs.dead('rooms')).toMatchObject([{ id: 'wrong', reason: 'refused', error }]);
+  });
+
   it('survive a worker that is killed between the effect and the acknowledgement; the rooms hear it once', async () => {
     const heard = await listener(['a']);
     const first = await worker('test/system/jobs.worker.mjs', { DIE: 'after' });

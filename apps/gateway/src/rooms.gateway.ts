@@ -18,6 +18,7 @@ import { Entrance } from './entrance.js';
 import { check, historyRequest, joinRequest, leaveRequest, sendRequest } from './requests.js';
 import { Sessions, type Session, type UserSocket } from './sessions.js';
 import { SocketServer } from './socket-server.js';
+import { Turns } from './turns.js';
 
 type Answer = (answer: object) => void;
 
@@ -34,6 +35,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
   readonly #entrance: Entrance;
   readonly #sessions: Sessions;
   readonly #sockets: SocketServer;
+  readonly #turns = new Turns();
   #server!: Server;
 
   constructor(bus: Bus, rooms: Rooms, entrance: Entrance, sessions: Sessions, sockets: SocketServer) {
@@ -56,17 +58,18 @@ export class RoomsGateway implements OnGatewayInit<Server> {
     const { room, since } = check(joinRequest, body);
     const session = this.#sessions.of(socket);
     this.#entrance.checkJoin(session, room);
-    await session.joining(room, async () => {
+    const enter = async () => {
       if (await this.#isPrivate(room)) throw new RequestError('FORBIDDEN', 'that name belongs to a socket');
       if (this.#rooms.keeps(room)) await this.#enterKept(session, { room, since }, ack);
       else await this.#enterLive(session, { room, since }, ack);
-    });
+    };
+    await session.joining(room, () => this.#turns.take(socket, room, enter));
   }
 
   @SubscribeMessage('room:leave')
   async leave(@ConnectedSocket() socket: UserSocket, @MessageBody() body: unknown) {
     const { room } = check(leaveRequest, body);
-    if (room !== socket.id) await socket.leave(room);
+    await this.#turns.take(socket, room, async () => (room !== socket.id ? socket.leave(room) : undefined));
     return { ok: true };
   }
 

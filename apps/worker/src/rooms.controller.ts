@@ -16,11 +16,11 @@ const AT_ONCE = 50;
 
 const command = z.object({
   rooms: z
-    .array(z.string('expected strings').min(1, 'expected names that are not empty'))
+    .array(z.string('expected strings').min(1, 'expected names that are not empty'), 'expected a list of rooms')
     .min(1, 'expected at least one room')
     .max(ROOMS, `expected at most ${ROOMS} rooms`),
   event: z.string('expected a string').min(1, 'expected a name that is not empty'),
-  data: z.unknown(),
+  data: z.unknown().optional(),
   id: z.string('expected a string').min(1, 'expected a string that is not empty').optional(),
 });
 
@@ -53,5 +53,5 @@ export class RoomsController {
 
 function sentence({ issues }: z.ZodError): string {
   const [{ path, message } = { path: [], message: '' }] = issues;
-  return path.length > 0 ? `${path.join('.')}: ${message}` : 'expected { rooms, event, data, id? }';
+  return path.length > 0 ? `${path.join('.')}: ${message}` : 'expected { rooms, event, data?, id? }';
 }

@@ -160,6 +160,7 @@ export class Bus extends EventEmitter<BusEvents> {
         callTimeout,
         linger,
         counts: this.counts,
+        blocked: () => this.#blocked,
         log: () => this.#linkOfNow().log,
         subscribe: (channel, listener) => this.subscribe(channel, listener),
         append: (room, payload, appending) => this.#append(room, payload, appending),

@@ -29,10 +29,15 @@ class FakeBus implements LogsBus {
   failing?: Error;
   silent = false;
   live = true;
+  isBlocked = false;
   acknowledge: (timeout?: number) => Promise<void> = () => Promise.resolve();
   /** Whether what is appended is heard. */
   pushes = true;
   readonly #listeners = new Map<string, (payload: Buffer, channel: never, pos?: Position) => void>();
+
+  blocked(): boolean {
+    return this.isBlocked;
+  }
 
   log(): RoomLog {
     if (!this.isUp) throw new BroadcastError('UNAVAILABLE', 'there is no link');

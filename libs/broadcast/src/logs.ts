@@ -35,6 +35,8 @@ export interface LogsBus {
   readonly callTimeout: number;
   readonly linger: number;
   readonly counts: { caughtUp: number; gaps: number; trimmed: number };
+  /** The broker takes no messages for now. */
+  blocked(): boolean;
   /** That of the link of now. @throws BroadcastError `UNAVAILABLE` */
   log(): RoomLog;
   subscribe(channel: Channel, listener: (payload: Buffer, channel: Channel, pos?: Position) => void): Subscription;
@@ -319,6 +321,8 @@ export class Logs {
 
   /** Compares every room's place with the broker's. */
   async #compare(): Promise<void> {
+    // A shared log's end is found by a message, which such a broker does not take: it is not silent, and keeps its consumers.
+    if (this.#bus.blocked()) return;
     const rooms = [...this.#followed.keys()];
     try {
       if (this.#bus.features.log === 'shared') {
@@ -337,7 +341,8 @@ export class Logs {
       }
     } catch (error) {
       // A call on a link that is gone says nothing about the one of now.
-      if (this.#isUp && error instanceof BroadcastError && error.code === 'TIMEOUT') this.#bus.failed(error);
+      if (this.#isUp && !this.#bus.blocked() && error instanceof BroadcastError && error.code === 'TIMEOUT')
+        this.#bus.failed(error);
     }
   }
 

@@ -287,6 +287,56 @@ describe('appending to a log', () => {
     expect(said.now).toBe('stored');
   });
 
+  it('is not overtaken, in its room, by what is said after the broker has refused it for now', async () => {
+    const out = publisher({ outboxSize: 9 });
+    const busy = link('append');
+    out.attach(busy);
+    const [first, second] = [append(out, '1'), append(out, '2')];
+    for (const index of [0, 1]) busy.of('append')[index]!.refuse(new Error('BUSY'));
+    await pass(0);
+    const third = append(out, '3');
+    out.append('b', Buffer.from('elsewhere'), options).catch(() => undefined);
+    await pass(150);
+    // The first of those that were refused shows whether the broker takes them again.
+    expect(appended(busy)).toEqual(['1', '2', 'elsewhere', '1']);
+    busy.of('append')[3]!.refuse(new Error('BUSY'));
+    await pass(150);
+    expect(appended(busy).slice(4)).toEqual(['1']);
+    busy.of('append')[4]!.answer();
+    await pass(0);
+    expect(appended(busy).slice(5)).toEqual(['2']);
+    busy.of('append')[5]!.answer();
+    await pass(0);
+    expect(appended(busy).slice(6)).toEqual(['3']);
+    busy.of('append')[6]!.answer();
+    append(out, '4');
+    await pass(0);
+    expect(appended(busy).slice(7)).toEqual(['4']);
+    expect([first, second, third].map(({ now }) => now)).toEqual(['stored', 'stored', 'stored']);
+  });
+
+  it('waits no longer than others for what is refused before it, in no greater number, and then goes on', async () => {
+    const out = publisher({ outboxSize: 2, appendTimeout: 5_000 });
+    const busy = link('append');
+    out.attach(busy);
+    const first = append(out, '1');
+    busy.of('append')[0]!.refuse(new Error('BUSY'));
+    await pass(0);
+    const [second, third] = [append(out, '2'), append(out, '3')];
+    await pass(0);
+    expect(third.now).toBe('UNAVAILABLE');
+    await pass(2_100);
+    expect([first.now, second.now]).toEqual(['waiting', 'UNAVAILABLE']);
+    await pass(5_000);
+    expect(first.now).not.toBe('waiting');
+    out.detach();
+    const next = link();
+    out.attach(next);
+    append(out, '4');
+    await pass(0);
+    expect(appended(next)).toEqual(['4']);
+  });
+
   it.each(['before', 'after'])('is not refused by what the old link says late, %s there is a new one', async (when) => {
     const out = publisher();
     const [old, next] = [link('append'), link('append')];

@@ -28,6 +28,8 @@ interface Pending {
   /** The order in which they were said. */
   readonly turn: number;
   readonly bytes: number;
+  /** The room whose log it goes to: what is said there keeps its order. */
+  readonly room?: string;
   send(link: Link): Promise<Position | undefined | void>;
   /** When it was said. */
   readonly said: number;
@@ -37,6 +39,8 @@ interface Pending {
   readonly until?: number;
   /** How often it has been sent: since the first time it may have arrived. */
   attempts: number;
+  /** The broker has refused it on a link that is still there. */
+  refused: boolean;
   resolve(pos: Position | undefined): void;
   reject(error: Error): void;
 }
@@ -49,6 +53,8 @@ export class Publisher {
   /** Both in the order of sending, which is the order of age. */
   #outbox = new Set<Pending>();
   readonly #underWay = new Set<Pending>();
+  /** By room, the message that was refused and is under way again: what was said in the room after it waits for it. */
+  readonly #again = new Map<string, Pending>();
   #bytes = 0;
   #turns = 0;
   #link?: Link;
@@ -71,12 +77,14 @@ export class Publisher {
   /** As publish(), into a room's log: what has no answer is sent again under its id, before what was said later. */
   append(room: string, payload: Buffer, options: AppendOptions): Promise<Position | undefined> {
     const until = performance.now() + this.#options.appendTimeout;
-    return this.#take(payload.length, (link) => link.log.append(room, payload, options), until);
+    return this.#take(payload.length, (link) => link.log.append(room, payload, options), { room, until });
   }
 
   /** Sends what waits, in order, and from now on everything at once. */
   attach(link: Link): void {
     this.#link = link;
+    // What a dying link has refused says nothing about this one.
+    for (const pending of this.#outbox) pending.refused = false;
     this.#flush();
   }
 
@@ -91,6 +99,7 @@ export class Publisher {
       else this.#settle(pending, error);
     }
     this.#underWay.clear();
+    this.#again.clear();
     this.#queue(...again);
   }
 
@@ -116,27 +125,36 @@ export class Publisher {
     for (const pending of [...this.#outbox, ...this.#underWay]) this.#settle(pending, error);
   }
 
-  #take(bytes: number, send: Pending['send'], until?: number): Promise<Position | undefined> {
-    const refusal = this.#refusal(bytes);
+  #take(
+    bytes: number,
+    send: Pending['send'],
+    { room, until }: Pick<Pending, 'room' | 'until'> = {},
+  ): Promise<Position | undefined> {
+    const waits = !this.#link || this.#blocked || this.#isBehind(room);
+    const refusal = this.#refusal(bytes, waits);
     if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       const [turn, since] = [++this.#turns, performance.now()];
-      const pending: Pending = { turn, bytes, send, said: since, since, until, attempts: 0, resolve, reject };
+      const times = { said: since, since, until, attempts: 0 };
+      const pending: Pending = { turn, bytes, room, send, ...times, refused: false, resolve, reject };
       this.#bytes += bytes;
-      if (this.#link && !this.#blocked) this.#send(this.#link, pending);
-      else this.#outbox.add(pending);
+      if (waits) this.#outbox.add(pending);
+      else this.#send(this.#link!, pending);
       this.#sweepLater();
     });
   }
 
-  #refusal(bytes: number): BroadcastError | undefined {
+  #refusal(bytes: number, waits: boolean): BroadcastError | undefined {
     if (this.#closed) return new BroadcastError('CLOSED', 'the bus was closed');
     if (this.#bytes + bytes > this.#options.maxBytes) {
       return new BroadcastError('OVERLOADED', `more than ${this.#options.maxBytes} bytes are waiting to be sent`);
     }
-    if ((!this.#link || this.#blocked) && this.#outbox.size >= this.#options.outboxSize) {
-      const why = this.#blocked ? 'the broker takes no messages now' : 'there is no link to the broker';
-      return new BroadcastError('UNAVAILABLE', `${why}, and ${this.#options.outboxSize} messages are waiting already`);
+    if (waits && this.#outbox.size >= this.#options.outboxSize) {
+      const taken = this.#blocked || this.#link ? 'the broker takes no messages now' : 'there is no link to the broker';
+      return new BroadcastError(
+        'UNAVAILABLE',
+        `${taken}, and ${this.#options.outboxSize} messages are waiting already`,
+      );
     }
     return undefined;
   }
@@ -145,9 +163,20 @@ export class Publisher {
     for (const pending of this.#outbox) {
       if (!this.#link || this.#blocked) return;
       if (this.#isTooOld(pending)) continue; // The sweep is about to refuse it.
+      if (pending.room !== undefined && this.#again.has(pending.room)) continue;
+      if (pending.room !== undefined && pending.refused) this.#again.set(pending.room, pending);
       this.#outbox.delete(pending);
       this.#send(this.#link, pending);
     }
+  }
+
+  /** Whether something that was said in the room before has been refused, and is to be sent again first. */
+  #isBehind(room: string | undefined): boolean {
+    if (room === undefined) return false;
+    if (this.#again.has(room)) return true;
+    // On a link that takes messages nothing else waits.
+    for (const pending of this.#outbox) if (pending.room === room) return true;
+    return false;
   }
 
   #send(link: Link, pending: Pending): void {
@@ -160,12 +189,22 @@ export class Publisher {
         const refused = error instanceof BroadcastError ? error : uncertain(error);
         // On a link that is gone it has been put back already, sent again, or settled.
         if (attempt !== pending.attempts || !this.#underWay.has(pending)) return;
-        if (refused.code === 'BAD_REQUEST' || !this.#mayGoAgain(pending)) return this.#settle(pending, refused);
+        if (refused.code === 'BAD_REQUEST' || !this.#mayGoAgain(pending)) {
+          return this.#settle(pending, refused);
+        }
         this.#underWay.delete(pending);
         pending.since = performance.now();
+        pending.refused = true;
+        this.#wasAgain(pending);
         this.#queue(pending);
       },
     );
+  }
+
+  /** Whether others wait for it; from now on they do not. */
+  #wasAgain(pending: Pending): boolean {
+    const { room } = pending;
+    return room !== undefined && this.#again.get(room) === pending && this.#again.delete(room);
   }
 
   /** Puts back what is to be sent again: some may have been refused by the link before others were. */
@@ -187,9 +226,12 @@ export class Publisher {
   #settle(pending: Pending, error?: Error, pos?: Position): void {
     if (!this.#outbox.delete(pending) && !this.#underWay.delete(pending)) return;
     this.#bytes -= pending.bytes;
-    if (error) return pending.reject(error);
-    this.#options.latency?.add(performance.now() - pending.said);
-    pending.resolve(pos);
+    if (error) pending.reject(error);
+    else {
+      this.#options.latency?.add(performance.now() - pending.said);
+      pending.resolve(pos);
+    }
+    if (this.#wasAgain(pending)) this.#flush();
   }
 
   #sweepLater(): void {
@@ -205,7 +247,7 @@ export class Publisher {
     const now = performance.now();
     for (const pending of this.#outbox) {
       if (!this.#isTooOld(pending)) continue;
-      const why = this.#blocked ? 'the broker took no messages' : 'there was no link to the broker';
+      const why = this.#blocked || this.#link ? 'the broker took no messages' : 'there was no link to the broker';
       const unsent = new BroadcastError('UNAVAILABLE', `${why} within ${outboxAge} ms: nothing was sent`);
       this.#settle(pending, pending.attempts > 0 ? uncertain() : unsent);
     }

@@ -167,6 +167,6 @@ export interface LogPage {
   readonly at?: Mark & { readonly payload?: Buffer };
   /** Oldest first, whichever way it was read. */
   readonly entries: readonly LogEntry[];
-  /** Whether there are more, in the direction of reading. */
+  /** Whether there are more, in the direction of reading: before a place of another log, nobody knows that there are none. */
   readonly more: boolean;
 }

@@ -109,6 +109,11 @@ export function logs(stage: Stage, features: Features, hostileRooms: readonly st
       for (const from of [beyond, 'elsewhere.1']) {
         expect(await link.log.read('a', { from, limit: 3 })).toEqual({ entries: [], more: false });
       }
+      const start = positionOf(epochOf(places[9]!), 0);
+      expect(await page({ before: start, limit: 3 })).toEqual([[], false]);
+      expect(await page({ before: beyond, limit: 3 })).toEqual([[7, 8, 9], true]);
+      // Nobody knows what was there, so that nobody may be told that this was all.
+      expect(await page({ before: 'elsewhere.5', limit: 3 })).toEqual([[], true]);
     } finally {
       await link.close();
     }

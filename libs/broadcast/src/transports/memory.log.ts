@@ -57,7 +57,7 @@ export class MemoryLog {
     const { epoch, entries: all, size, top } = this.#of(room, performance.now());
     const entries = all.length > size ? all.slice(-size) : all;
     const place = from ?? before;
-    if (place !== undefined && epochOf(place) !== epoch) return { entries: [], more: false };
+    if (place !== undefined && epochOf(place) !== epoch) return { entries: [], more: before !== undefined };
     const first = offsetOf(top.pos) - entries.length + 1;
     if (from !== undefined) {
       const index = offsetOf(from) - first;
@@ -66,7 +66,7 @@ export class MemoryLog {
       const at = from === top.pos ? top : isStart ? { pos: from } : markOf(entries[index]);
       return { at, entries: entries.slice(start, start + limit), more: start + limit < entries.length };
     }
-    const end = before === undefined ? entries.length : Math.max(0, offsetOf(before) - first);
+    const end = before === undefined ? entries.length : Math.min(entries.length, Math.max(0, offsetOf(before) - first));
     const start = Math.max(0, end - limit);
     return { entries: entries.slice(start, end), more: start > 0 };
   }

@@ -119,6 +119,22 @@ describe('a link that resumes in the stream', () => {
     expect(stream).toMatchObject({ heard: ['other'], gaps: [expect.stringContaining(why)] });
   });
 
+  it('tells of a gap where messages are cut away under it while it follows, and of none where a segment begins', async () => {
+    const stream = new Stream(10, 12);
+    let hear!: Hear;
+    await stream
+      .log((offset, each) => {
+        if (offset === 10) (hear = each)(message(10, 'old-10'));
+        return true;
+      })
+      .start();
+    for (const at of [11, 13, 14]) hear(message(at, `m-${at}`));
+    expect(stream).toMatchObject({ heard: ['m-11', 'm-13', 'm-14'], gaps: [] });
+    for (const at of [20, 21]) hear(message(at, `m-${at}`));
+    expect(stream.heard.slice(3)).toEqual(['m-20', 'm-21']);
+    expect(stream.gaps).toEqual([expect.stringContaining('it goes on at 21 only')]);
+  });
+
   it('leaves to the next link what it is not listened to for any more', async () => {
     const stream = new Stream(10, 11);
     let hear!: Hear;

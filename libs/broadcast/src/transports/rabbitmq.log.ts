@@ -2,10 +2,11 @@
  * Histories of rooms at RabbitMQ: one stream for all of them, bound to every room, which this instance follows from where
  * it was. A position is a place in the stream, counted from 1, so that 0 is before everything.
  *
- * Three things a stream does not do, and what is done about them. It takes the same message twice: the ids of late are kept,
+ * Four things a stream does not do, and what is done about them. It takes the same message twice: the ids of late are kept,
  * with the place of the first copy, and later copies are passed over, by everyone alike. It says nothing when a consumer
  * attaches behind its end, or where it has been cut or made anew: whoever resumes attaches at the last message it knows
- * and compares the content. And just after a start of the broker, messages are confirmed that the stream never gets:
+ * and compares the content. It leaves out, without a word, what was cut under a consumer that is too slow: a step in the offsets
+ * shows it. And just after a start of the broker, messages are confirmed that the stream never gets:
  * all are published as mandatory, and the link is not open before one of its own has come back.
  */
 import type { Channel as AmqpChannel, ConsumeMessage } from 'amqplib';
@@ -16,7 +17,7 @@ import type { AppendOptions, Channel, LinkEvents, LogEntry, LogPage, ReadOptions
 import { ulid } from '../ulid.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
 import { MARK_KEY, routingKey, type BrokerNames } from './rabbitmq.names.js';
-import { FARTHEST, offset, StreamScans } from './rabbitmq.scans.js';
+import { FARTHEST, isSkip, offset, StreamScans } from './rabbitmq.scans.js';
 
 /** All positions are of one log, whose identity the ids in it prove. */
 const EPOCH = 's';
@@ -118,7 +119,7 @@ export class RabbitmqLog implements RoomLog {
   async read(room: string, { from, before, limit }: ReadOptions): Promise<LogPage> {
     const key = routingKey(`room:${room}`);
     const end = this.memory.last?.offset ?? -1;
-    if (epochOf(from ?? before ?? EPOCH_START) !== EPOCH) return { entries: [], more: false };
+    if (epochOf(from ?? before ?? EPOCH_START) !== EPOCH) return { entries: [], more: before !== undefined };
     if (from !== undefined) {
       const start = offsetOf(from) - 1;
       if (start > end) return { entries: [], more: false };
@@ -127,9 +128,12 @@ export class RabbitmqLog implements RoomLog {
       const { last } = this.memory;
       if (last && start === last.offset) return { at: this.#entry(last.message), entries: [], more: false };
       // The one at the position itself, and one more than is asked for.
-      const { first, messages } = await this.#scans.scan({ key, start, end, limit: limit + 2 });
+      const { first, messages, skipped } = await this.#scans.scan({ key, start, end, limit: limit + 2 });
+      if (skipped) return { entries: [], more: true };
       const found = first && offset(first) === start ? first : undefined;
-      const at = found ? this.#entry(found) : start < 0 ? { pos: from } : undefined;
+      // All streams begin alike. Nobody can have seen of which one this is the start: the id fits no one who comes back.
+      const isStart = start < 0 && (!first || offset(first) === 0);
+      const at = found ? this.#entry(found) : isStart ? { pos: from, id: '' } : undefined;
       const entries = this.#firstCopies(messages).filter((message) => message !== found);
       return {
         at,
@@ -234,9 +238,14 @@ export class RabbitmqLog implements RoomLog {
 
   #lost(why: string, next: ConsumeMessage): void {
     this.memory.ids.clear();
-    const from = { pos: position(place(next) - 1) };
-    const at = this.memory.last ? position(this.memory.last.offset + 1) : 'its start';
+    const last = this.memory.last?.offset;
     this.memory.last = undefined;
+    this.#tell(last, why, next);
+  }
+
+  #tell(last: number | undefined, why: string, next: ConsumeMessage): void {
+    const at = last === undefined ? 'its start' : position(last + 1);
+    const from = { pos: position(place(next) - 1) };
     this.#events.gap(new Error(`the log cannot be followed from ${at}: ${why}`), from);
   }
 
@@ -248,6 +257,8 @@ export class RabbitmqLog implements RoomLog {
     const there = offset(message);
     const { last } = this.memory;
     if (last && there <= last.offset) return;
+    if (last && this.#delivering && isSkip(last.offset, there))
+      this.#tell(last.offset, `it goes on at ${place(message)} only`, message);
     this.memory.last = { offset: there, message };
     const key = message.fields.routingKey;
     const id: unknown = message.properties.messageId;

@@ -19,11 +19,14 @@ export interface Scanned {
   /** The message at the start or the first one after it, whatever its key. */
   readonly first?: ConsumeMessage;
   readonly messages: ConsumeMessage[];
+  /** Whether something was cut under the scan: these are not all. */
+  readonly skipped: boolean;
 }
 
 interface Waiting extends ScanRequest {
   first?: ConsumeMessage;
   readonly messages: ConsumeMessage[];
+  skipped: boolean;
   done(): void;
   fail(error: unknown): void;
 }
@@ -56,7 +59,8 @@ export class StreamScans {
       const waiting: Waiting = {
         ...request,
         messages,
-        done: () => resolve({ first: waiting.first, messages }),
+        skipped: false,
+        done: () => resolve({ first: waiting.first, messages, skipped: waiting.skipped }),
         fail: reject,
       };
       this.#waiting.push(waiting);
@@ -78,6 +82,8 @@ export class StreamScans {
     for (let step = Math.max(STEP, limit); last >= 0; step *= 4) {
       const start = Math.max(0, last - step + 1);
       const scanned = await this.scan({ key, start, end: last, limit: Infinity });
+      // What is older than what was cut meanwhile is not kept any more either.
+      if (scanned.skipped) return { messages: messages.slice(-limit), more: false };
       messages = keep([...scanned.messages, ...messages]);
       // Behind the first one nothing is kept any more.
       const isAll = start === 0 || !scanned.first || offset(scanned.first) > start;
@@ -116,10 +122,15 @@ export class StreamScans {
     await channel.prefetch(PREFETCH);
     const deliveries = new Deliveries(channel, this.#failed);
     let open = together.length;
+    let previous: number | undefined;
     let pending = together.filter((each) => !each.first);
     const scanning = new Promise<void>((resolve, reject) => {
       const receive = (message: ConsumeMessage) => {
         const at = offset(message);
+        if (previous !== undefined && isSkip(previous, at)) {
+          for (const each of together) each.skipped ||= each.start < at && previous < each.end;
+        }
+        previous = at;
         if (pending.length > 0) {
           for (const each of pending) if (at >= each.start) each.first = message;
           pending = pending.filter((each) => !each.first);
@@ -154,6 +165,11 @@ export class StreamScans {
       await channel.close().catch(() => undefined);
     }
   }
+}
+
+/** Whether messages are missing between two offsets. A segment may begin with one that is the stream's own, which nobody hears. */
+export function isSkip(last: number, next: number): boolean {
+  return next - last > 2;
 }
 
 /** The offset of a message in its stream. */

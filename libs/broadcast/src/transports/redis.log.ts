@@ -52,19 +52,24 @@ if not meta[1] or (ARGV[1] ~= '' and meta[1] ~= ARGV[1]) then return { false } e
 if ARGV[4] == 'after' then
   return { meta[1], meta[2] or '0', meta[3] or '', redis.call('XRANGE', KEYS[1], ARGV[2], '+', 'COUNT', ARGV[3] + 2) }
 end
+if ARGV[2] == '0' then return { meta[1], meta[2] or '0', meta[3] or '', {} } end
 local last = '+'
 if ARGV[2] ~= '-1' then last = '(' .. ARGV[2] .. '-0' end
 return { meta[1], meta[2] or '0', meta[3] or '', redis.call('XREVRANGE', KEYS[1], last, '-', 'COUNT', ARGV[3] + 1) }`);
 
-/** KEYS: meta. ARGV: an epoch to begin, lifetime: of a room that somebody looks at, it does not end. */
+/**
+ * KEYS: stream, meta. ARGV: an epoch to begin, lifetime: of a room that somebody looks at, it does not end. A stream whose meta
+ * was evicted goes: its offsets would pass for those of the new epoch, and stand in front of what is appended.
+ */
 const TOP = new Script(`
-local meta = redis.call('HMGET', KEYS[1], 'e', 's', 'i')
+local meta = redis.call('HMGET', KEYS[2], 'e', 's', 'i')
 if not meta[1] then
-  redis.call('HSET', KEYS[1], 'e', ARGV[1])
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  redis.call('HSET', KEYS[2], 'e', ARGV[1])
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+  redis.call('DEL', KEYS[1])
   return { ARGV[1], '0', '' }
 end
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) / 2 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[2]) / 2 then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
 return { meta[1], meta[2] or '0', meta[3] or '' }`);
 
 /** Loaded before the first message: one that had to be sent again with its script would come after the next. */
@@ -102,7 +107,7 @@ export class RedisLog implements RoomLog {
     const args = [epoch, String(offset), String(limit), from === undefined ? 'before' : 'after'];
     const answer = (await READ.run(this.#redis, [`${key}:log`, `${key}:meta`], args)) as
       [Buffer, Buffer, Buffer, RawEntry[]] | [null];
-    if (answer[0] === null) return { entries: [], more: false };
+    if (answer[0] === null) return { entries: [], more: before !== undefined };
     const top = markOf(answer[0], answer[1], answer[2]);
     const raw = answer[3];
     const entries = raw.map((entry) => entryOf(epochOf(top.pos), entry));
@@ -119,9 +124,10 @@ export class RedisLog implements RoomLog {
   }
 
   async tops(rooms: readonly string[]): Promise<Mark[]> {
-    const asked = rooms.map((room) =>
-      TOP.run(this.#redis, [`{${this.#nameOf(room)}}:meta`], [newEpoch(), AFTERLIFE]),
-    ) as Promise<[Buffer, Buffer, Buffer]>[];
+    const asked = rooms.map((room) => {
+      const key = `{${this.#nameOf(room)}}`;
+      return TOP.run(this.#redis, [`${key}:log`, `${key}:meta`], [newEpoch(), AFTERLIFE]);
+    }) as Promise<[Buffer, Buffer, Buffer]>[];
     return (await Promise.all(asked)).map(([epoch, top, id]) => markOf(epoch, top, id));
   }
 }
