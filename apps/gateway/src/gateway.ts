@@ -43,9 +43,10 @@ export async function startGateway(settings: Settings, transport: Transport = tr
     }),
   });
   const maxHttpBufferSize = Math.max(SPACIOUS, 4 * settings.MAX_MESSAGE_BYTES);
+  const transports = settings.CLIENT_TRANSPORTS.split(',') as ('polling' | 'websocket')[];
   const cors = settings.CORS_ORIGINS.includes('*') ? { origin: '*' } : { origin: settings.CORS_ORIGINS };
   app.useWebSocketAdapter(
-    new BroadcastIoAdapter(app, { role: 'gateway', strict: true, server: { maxHttpBufferSize, cors } }),
+    new BroadcastIoAdapter(app, { role: 'gateway', strict: true, server: { maxHttpBufferSize, transports, cors } }),
   );
   try {
     await app.listen(settings.PORT, settings.HOST);

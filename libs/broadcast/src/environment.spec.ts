@@ -26,6 +26,7 @@ describe('the environment', () => {
       BROADCAST_REQUIRE_SIGNED: false,
       AUTH_ANONYMOUS: true,
       CORS_ORIGINS: [],
+      CLIENT_TRANSPORTS: 'polling,websocket',
       MAX_MESSAGE_BYTES: 65_536,
       SHUTDOWN_GRACE: 25_000,
       JOB_LEASE: 30_000,

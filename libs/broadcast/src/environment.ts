@@ -12,7 +12,8 @@ import { transports, type TransportName } from './transports/index.js';
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const;
 
-const schema = z
+/** What each of them means is in variables.ts, from where docs/configuration.md is made. */
+export const schema = z
   .object({
     NODE_ENV: z.string().optional(),
     PORT: integer('a port from 0 to 65535', 0, 65_535).default(3_000),
@@ -35,6 +36,9 @@ const schema = z
     ROOM_PROFILES: profiles().default({}),
     AUTH_ANONYMOUS: boolean().optional(),
     CORS_ORIGINS: origins().default([]),
+    CLIENT_TRANSPORTS: z
+      .enum(['polling,websocket', 'websocket'], 'polling,websocket or websocket')
+      .default('polling,websocket'),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
     SHUTDOWN_GRACE: duration().default(25_000),
     JOB_LEASE: duration()
