@@ -41,7 +41,7 @@ export default {
     {
       ...shared,
       displayName: 'system',
-      testMatch: ['<rootDir>/test/{adapter,log,system}/*.spec.ts'],
+      testMatch: ['<rootDir>/test/{adapter,deploy,docs,examples,log,system}/*.spec.ts'],
       globalSetup: '<rootDir>/test/brokers/setup.ts',
       globalTeardown: '<rootDir>/test/brokers/teardown.ts',
     },

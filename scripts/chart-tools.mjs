@@ -8,7 +8,7 @@ import { find, giveUp, step } from './prerequisites.mjs';
 import { cache, installPython, python } from './python.mjs';
 
 const modules = {
-  helm: 'helm.sh/helm/v4/cmd/helm@v4.3.1',
+  helm: 'helm.sh/helm/v3/cmd/helm@v3.21.4',
   kubeconform: 'github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0',
 };
 const schemas = '1.37.0';
@@ -22,9 +22,9 @@ export async function installChartTools() {
     const go = find('go') ?? (existsSync('/usr/local/go/bin/go') ? '/usr/local/go/bin/go' : undefined);
     if (go) {
       mkdirSync(bin, { recursive: true });
-      const env = { GOBIN: bin, CGO_ENABLED: '0' };
+      const env = { GOBIN: bin };
       for (const name of missing) {
-        const args = ['install', '-trimpath', '-ldflags=-s -w', modules[name]];
+        const args = ['install', '-ldflags=-s -w', modules[name]];
         await step(`Building ${name}`, go, args, `Install ${name} yourself, then run this again.`, env);
       }
     } else if (find('brew')) {

@@ -68,8 +68,7 @@ export const variables = {
   },
   BROADCAST_REQUIRE_SIGNED: {
     topic: 'Broker',
-    meaning:
-      'Whether what is said in rooms has to be signed too, also by other services. Needs `BROADCAST_SECRET`.',
+    meaning: 'Whether what is said in rooms has to be signed too, also by other services. Needs `BROADCAST_SECRET`.',
   },
   HISTORY_SIZE: {
     topic: 'Rooms',

@@ -1,10 +1,10 @@
 {{/* The name of everything: short enough for a pod's name to be an INSTANCE_ID, of at most 64 characters. */}}
 {{- define "roomcast.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 38 | trimSuffix "-" -}}
 {{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) | trunc 40 | trimSuffix "-" -}}
+{{- contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) | trunc 38 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
