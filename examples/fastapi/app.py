@@ -76,7 +76,7 @@ async def say(room: Annotated[str, Path(pattern=NAME)], said: Said) -> dict[str,
     try:
         return {"id": await app.state.broker.publish(room, Message(said.event, said.data, id=said.id))}
     except Exception as error:
-        logging.exception("could not publish")
+        logging.warning("could not publish: %s", error)
         raise HTTPException(503, "The broker is away: try again, with the same id.") from error
 
 
@@ -102,8 +102,8 @@ async def talk(websocket: WebSocket, room: str, user: Annotated[str, Query()] = 
                 await asyncio.gather(*tasks, return_exceptions=True)
     except (WebSocketDisconnect, RuntimeError):
         pass  # It has gone.
-    except Exception:
-        logging.exception("%s was let go", user)
+    except Exception as error:
+        logging.warning("%s was let go: %s", user, error)
         await websocket.close(1013, "the broker is away: come back later")
 
 
@@ -124,7 +124,7 @@ async def _receive(websocket: WebSocket, room: str, user: str) -> None:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "message"
             answer = {"ok": False, "error": {"code": "BAD_REQUEST", "message": f"{where}: {first['msg']}"}}
-        except Exception:
-            logging.exception("could not publish")
+        except Exception as error:
+            logging.warning("could not publish: %s", error)
             answer = {"ok": False, "error": {"code": "UNAVAILABLE", "message": "The broker is away: try again."}}
         await websocket.send_text(compact({"ack": answer}))

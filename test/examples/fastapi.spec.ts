@@ -110,7 +110,7 @@ describe.each([
     await exited;
     endAll();
     await gate.close();
-    expect(output).not.toContain('Traceback');
+    expect(output).not.toMatch(/Exception in|Task exception|never retrieved/);
   });
 
   it('hears what is said at a gateway', async () => {
@@ -160,6 +160,7 @@ describe.each([
   });
 
   it('tells of a gap after a cut, and hears again', async () => {
+    expect(output).not.toContain('Traceback');
     gate.cut();
     await until('bob is told', () => bob.of('room:gap').length > 0, 20_000);
     await ann.say(room, 'after the cut');

@@ -200,7 +200,9 @@ describe('docs/migrating.md', () => {
 
   it('shows in what before and after differ: all of it for Socket.IO', () => {
     expect(ofSocketio!.sort()).toEqual(differing('plain-socketio/before.mjs', 'plain-socketio/after.mjs').sort());
-    expect(differing('nest-existing-app/src/before.ts', 'nest-existing-app/src/after.ts')).toEqual(expect.arrayContaining(ofNest!));
+    expect(differing('nest-existing-app/src/before.ts', 'nest-existing-app/src/after.ts')).toEqual(
+      expect.arrayContaining(ofNest!),
+    );
   });
 
   it('shows how both are had at once, in Nest too', () => {
