@@ -20,6 +20,8 @@ const topics = ['Listening', 'Access', 'Rooms', 'Limits', 'Broker', 'Running'];
 const { properties: types } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
 const defaults = showEnvironment(readEnvironment({}));
 const all = Object.keys(types).map((name) => ({ name, type: types[name], ...variables[name] }));
+const unexplained = all.filter(({ meaning }) => !meaning).map(({ name }) => name);
+if (unexplained.length > 0) giveUp(`No meaning in libs/broadcast/src/variables.ts: ${unexplained.join(', ')}`);
 const ofChart = JSON.parse(readFileSync(join(root, chart), 'utf8'));
 
 const files = { [page]: text(), [chart]: await json() };

@@ -150,8 +150,9 @@ describe.each(cases)('over %s', (name, values) => {
         expect(chosen(labelSelector.matchLabels)).toEqual([labelsOf(deployment)]);
       }
     }
-    for (const { kind, spec } of found) {
-      if (kind === 'Service') expect(chosen(spec.selector)).toHaveLength(1);
+    for (const { kind, metadata, spec } of found) {
+      const many = metadata.name.endsWith('-metrics') ? pods.length : 1;
+      if (kind === 'Service') expect(chosen(spec.selector)).toHaveLength(many);
       if (kind === 'PodDisruptionBudget') expect(chosen(spec.selector.matchLabels)).toHaveLength(1);
       if (kind === 'NetworkPolicy') expect(chosen(spec.podSelector.matchLabels)).toHaveLength(1);
     }
@@ -165,15 +166,24 @@ describe.each(cases)('over %s', (name, values) => {
     const gateway = deployments(found)[0]!;
     const service = one(found, 'Service');
     const { ports, readinessProbe, livenessProbe, startupProbe } = containerOf(gateway);
-    expect(ports).toEqual([{ name: 'http', containerPort: readEnvironment(told(gateway)).PORT }]);
+    const metrics = { name: 'metrics', containerPort: Number(told(gateway)['METRICS_PORT']) };
+    expect(ports).toEqual([{ name: 'http', containerPort: readEnvironment(told(gateway)).PORT }, metrics]);
+    for (const worker of deployments(found).slice(1)) {
+      expect(containerOf(worker).ports).toEqual([metrics]);
+      expect(containerOf(worker).livenessProbe.httpGet).toEqual({ path: '/health/live', port: 'metrics' });
+      expect(containerOf(worker).readinessProbe.httpGet).toEqual({ path: '/health/ready', port: 'metrics' });
+    }
     expect(service.spec.ports[0].targetPort).toBe('http');
     for (const { httpGet } of [readinessProbe, livenessProbe, startupProbe]) expect(httpGet.port).toBe('http');
     expect(readinessProbe.httpGet.path).toBe('/health/ready');
     expect(livenessProbe.httpGet.path).toBe('/health/live');
     for (const { kind, spec } of found) {
       if (kind === 'ServiceMonitor') {
-        expect(service.metadata.labels).toMatchObject(spec.selector.matchLabels);
-        expect(spec.endpoints[0]).toMatchObject({ port: service.spec.ports[0].name, path: '/metrics' });
+        const ofPods = found.find(({ metadata }) => metadata.name.endsWith('-metrics'))!;
+        expect(ofPods.metadata.labels).toMatchObject(spec.selector.matchLabels);
+        expect(service.metadata.labels).not.toMatchObject(spec.selector.matchLabels);
+        expect(ofPods.spec.ports[0]).toMatchObject({ name: spec.endpoints[0].port, targetPort: 'metrics' });
+        expect(spec.endpoints[0].path).toBe('/metrics');
       }
       if (kind !== 'Ingress') continue;
       for (const { path, backend } of spec.rules.flatMap((rule: { http: { paths: unknown[] } }) => rule.http.paths)) {
@@ -192,7 +202,9 @@ describe('the chart', () => {
       ['live-roomcast-worker', 1],
     ]);
     const policies = found.filter(({ kind }) => kind === 'NetworkPolicy').map(({ spec }) => spec);
-    expect(policies.map(({ ingress }) => ingress)).toEqual([[{ ports: [{ port: 'http', protocol: 'TCP' }] }], []]);
+    const metrics = { ports: [{ port: 'metrics', protocol: 'TCP' }], from: [{ namespaceSelector: {} }] };
+    const clients = { ports: [{ port: 'http', protocol: 'TCP' }] };
+    expect(policies.map(({ ingress }) => ingress)).toEqual([[clients, metrics], [metrics]]);
     const ports = (rules: { ports: { port: number }[] }[]) => rules.map((rule) => rule.ports.map(({ port }) => port));
     for (const { egress } of policies)
       expect(ports(egress)).toEqual([

@@ -108,4 +108,72 @@ export const variables = {
   },
   LOG_LEVEL: { topic: 'Running', meaning: 'The least important that is logged.' },
   NODE_ENV: { topic: 'Running', derived: true, otherwise: '–', meaning: '`production`: logs are JSON.' },
-} as const satisfies Record<keyof Environment, Variable>;
+  AUTH_JWT_SECRET: {
+    topic: 'Access',
+    app: 'gateway',
+    secret: true,
+    meaning: 'What clients’ tokens are signed with (HS256). `new,old` while one is exchanged for another.',
+  },
+  AUTH_JWKS_URL: {
+    topic: 'Access',
+    app: 'gateway',
+    meaning: 'Where the public keys of the issuer of tokens are: `https://issuer.example/.well-known/jwks.json`.',
+  },
+  AUTH_JWT_ISSUER: { topic: 'Access', app: 'gateway', meaning: 'What tokens have to say in `iss`.' },
+  AUTH_JWT_AUDIENCE: { topic: 'Access', app: 'gateway', meaning: 'What tokens have to say in `aud`.' },
+  API_KEYS: {
+    topic: 'Access',
+    app: 'gateway',
+    secret: true,
+    meaning: 'Keys for the HTTP API. Without any, only this machine may call it, and in production nobody.',
+  },
+  TRUST_PROXY: {
+    topic: 'Access',
+    app: 'gateway',
+    meaning: 'How many proxies of your own stand in front: the address of a client is what the outermost says.',
+  },
+  API_CONCURRENCY: {
+    topic: 'Limits',
+    app: 'gateway',
+    meaning: 'Requests to the HTTP API at a time; more are told to come back.',
+  },
+  PRESENCE_THRESHOLD: {
+    topic: 'Rooms',
+    meaning: 'Most members of a room that are named; above it only how many there are.',
+  },
+  RATE_LIMIT: { topic: 'Limits', app: 'gateway', meaning: 'Requests of a socket.' },
+  RATE_LIMIT_USER: { topic: 'Limits', app: 'gateway', meaning: 'Messages of a user, on this instance.' },
+  RATE_LIMIT_ROOM: { topic: 'Limits', app: 'gateway', meaning: 'Messages in a room, from this instance.' },
+  JOIN_LIMIT: { topic: 'Limits', app: 'gateway', meaning: 'Joins of a socket.' },
+  HANDSHAKE_RATE: {
+    topic: 'Limits',
+    app: 'gateway',
+    meaning: 'Handshakes of an address. Behind a load balancer, set `TRUST_PROXY` too: all come from its address.',
+  },
+  MAX_ROOMS_PER_SOCKET: { topic: 'Limits', app: 'gateway', meaning: 'Rooms that a socket is in.' },
+  MAX_CONNECTIONS: { topic: 'Limits', app: 'gateway', meaning: 'Sockets of this instance.' },
+  MAX_CONNECTIONS_PER_USER: { topic: 'Limits', app: 'gateway', meaning: 'Sockets of a user on this instance.' },
+  METRICS_PORT: {
+    topic: 'Listening',
+    derived: true,
+    meaning: 'Metrics and health on a port of their own. A worker listens on no other.',
+  },
+  DRAIN_DELAY: {
+    topic: 'Running',
+    app: 'gateway',
+    otherwise: '`500ms` in production, otherwise `0s`',
+    meaning:
+      'How long an instance that is to end takes clients all the same, until balancers know that it is not ready.',
+  },
+  DRAIN_SHARE: {
+    topic: 'Running',
+    app: 'gateway',
+    meaning: 'The part of its clients that it sends away in a second, at least 20.',
+  },
+  LOG_FORMAT: {
+    topic: 'Running',
+    otherwise: '`json` in production, otherwise `text`',
+    meaning: 'For machines, or for people.',
+  },
+  // All there are; and more than there are does no harm.
+} as const satisfies Record<keyof Environment, Variable> & Record<string, Variable>;

@@ -115,6 +115,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
   value: {{ .root.Values.transport }}
 - name: SHUTDOWN_GRACE
   value: {{ include "roomcast.shutdownGrace" .root }}s
+# Apart from the clients' port, which may be open to the world.
+- name: METRICS_PORT
+  value: '9464'
 {{- if eq .component "gateway" }}
 - name: PORT
   value: '3000'
