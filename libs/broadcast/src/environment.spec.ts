@@ -84,6 +84,7 @@ describe('the environment', () => {
     ['JOB_LEASE', '1s', 1_000],
     ['READINESS_REQUIRES_BROKER', 'true', true],
     ['READINESS_REQUIRES_BROKER', '0', false],
+    ['CLIENT_TRANSPORTS', 'websocket', 'websocket'],
     ['LOG_LEVEL', 'verbose', 'verbose'],
   ])('reads %s=%s as %j', (variable, value, expected) => {
     expect(valueOf(variable, value)).toEqual(expected);
@@ -150,6 +151,7 @@ describe('the environment', () => {
     ['SHUTDOWN_GRACE', '1d', duration],
     ['JOB_LEASE', '999ms', 'a duration from 1s to 1h'],
     ['READINESS_REQUIRES_BROKER', 'TRUE', 'true or false'],
+    ['CLIENT_TRANSPORTS', 'polling', 'polling,websocket or websocket'],
     ['LOG_LEVEL', 'info', 'one of fatal, error, warn, log, debug, verbose'],
   ])('refuses %s=%s in one sentence', (variable, value, expected) => {
     expect(() => valueOf(variable, value)).toThrow(
