@@ -286,6 +286,18 @@ describe('the chart', () => {
     }
   });
 
+  it.each(['docs/deployment.md', 'examples/kubernetes/README.md'])('takes what %s has people type', (page) => {
+    const text = readFileSync(join(root, page), 'utf8');
+    const typed = [...text.matchAll(/^helm (?:install|upgrade(?: --install)?) (.+)$/gm)].map(([, words]) =>
+      words!.split(' '),
+    );
+    expect(typed).toHaveLength(2);
+    for (const [release, path, ...flags] of typed) {
+      const command = ['template', release!, join(root, path!), ...flags.filter((flag) => flag !== '--reuse-values')];
+      expect(helm(command)).toMatchObject({ code: 0, errors: '' });
+    }
+  });
+
   it('is of the version that the apps have', () => {
     const { appVersion } = parse(readFileSync(join(chart, 'Chart.yaml'), 'utf8'));
     expect(appVersion).toBe(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version);

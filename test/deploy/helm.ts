@@ -59,7 +59,12 @@ export function validate(text: string, version: string): string {
 }
 
 function run(program: string, args: readonly string[], input: string): Outcome {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { input, encoding: 'utf8', timeout: 60_000 });
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    cwd: root,
+    input,
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
   if (error) throw error;
   return { code: status, output: stdout, errors: stderr };
 }
