@@ -46,7 +46,7 @@ describe('the package of the library', () => {
     expect(ranges).toEqual({ ...Object.fromEntries(tested), ...older });
   });
 
-  it.each(['socketio', 'nest'])('is what the example of %s asks for, with the versions that are tested', (name) => {
+  it.each(['plain-socketio', 'nest-existing-app'])('is what the example of %s asks for, with the versions that are tested', (name) => {
     const { dependencies, devDependencies } = JSON.parse(read(`../../examples/${name}/package.json`)) as Package;
     const { '@roomcast/broadcast': file, ...others } = { ...dependencies, ...devDependencies };
     expect(file).toBe(`file:../../dist/roomcast-broadcast-${VERSION}.tgz`);
