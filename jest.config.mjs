@@ -41,7 +41,7 @@ export default {
     {
       ...shared,
       displayName: 'system',
-      testMatch: ['<rootDir>/test/{adapter,log,page,system}/*.spec.ts'],
+      testMatch: ['<rootDir>/test/{adapter,deploy,docs,examples,log,page,system}/*.spec.ts'],
       globalSetup: '<rootDir>/test/brokers/setup.ts',
       globalTeardown: '<rootDir>/test/brokers/teardown.ts',
     },

@@ -51,12 +51,7 @@ export async function installPrograms() {
   const names = missing().join(' and ');
   const byHand = `Install ${names} with your package manager (those are Debian's names), then run this again.`;
   if (find('apt-get')) {
-    const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
-    if (sudo.length > 0 && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status !== 0) {
-      giveUp(`The tests need ${names}, and installing needs root: sudo apt-get install ${missing().join(' ')}`);
-    }
-    const [command, ...args] = [...sudo, 'sh', '-c', debianInstall, 'sh', ...missing()];
-    await step(`Installing ${names} with apt-get`, command, args, byHand);
+    await installPackagesOfDebian(missing(), `The tests need ${names}`, byHand);
   } else if (find('brew')) {
     for (const name of missing()) {
       await step(`Installing ${name} with Homebrew`, 'brew', ['install', '--quiet', ...programs[name].brew], byHand);
@@ -66,24 +61,41 @@ export async function installPrograms() {
 }
 
 /**
+ * Installs packages of Debian.
+ *
+ * @param {string[]} packages
+ * @param {string} why a sentence without its end
+ * @param {string} byHand what to do if it fails
+ */
+export async function installPackagesOfDebian(packages, why, byHand = '') {
+  const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
+  if (sudo.length > 0 && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status !== 0) {
+    giveUp(`${why}, and installing needs root: sudo apt-get install ${packages.join(' ')}`);
+  }
+  const [command, ...args] = [...sudo, 'sh', '-c', debianInstall, 'sh', ...packages];
+  await step(`Installing ${packages.join(' and ')} with apt-get`, command, args, byHand);
+}
+
+/**
  * Runs a command under a heading line with the time it took. Shows its output only if it fails, and then gives up.
  *
  * @param {string} title
  * @param {string} command
  * @param {string[]} args
  * @param {string} advice what to do if it fails
+ * @param {Record<string, string>} env variables besides those of this process
  */
-export async function step(title, command, args, advice = '') {
-  const { code, output } = await attempt(title, command, args);
+export async function step(title, command, args, advice = '', env = {}) {
+  const { code, output } = await attempt(title, command, args, env);
   if (code === 0) return;
   console.log(`\n${output.trim()}\n`);
   giveUp(`Failed: ${title}. ${advice}`.trim(), code);
 }
 
-async function attempt(title, command, args) {
+async function attempt(title, command, args, env) {
   const from = performance.now();
   process.stdout.write(`${title} … `);
-  const result = await run(command, args);
+  const result = await run(command, args, env);
   const seconds = ((performance.now() - from) / 1000).toFixed(1);
   console.log(`${result.code === 0 ? 'done' : 'failed'} (${seconds} s)`);
   return result;
@@ -103,9 +115,13 @@ const debianInstall = `
   apt-get install -q -y --no-install-recommends "$@"`;
 
 /** @returns {Promise<{ code: number; output: string }>} */
-function run(command, args) {
+function run(command, args, env) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
     let output = '';
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text) => (output += text));
@@ -114,7 +130,8 @@ function run(command, args) {
   });
 }
 
-function find(name) {
+/** The path of a program, if it is there. */
+export function find(name) {
   const folders = [
     ...(process.env.PATH ?? '').split(delimiter),
     ...['/usr/lib/rabbitmq/bin', '/usr/bin', '/usr/sbin', '/usr/local/bin', '/usr/local/sbin'],

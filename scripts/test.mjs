@@ -5,7 +5,9 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { installChartTools } from './chart-tools.mjs';
 import { checkNode, installPrograms, installPackages, root, step } from './prerequisites.mjs';
+import { installPython } from './python.mjs';
 
 /** Time in which jest has to end after its last test, in ms: letting go of the shared brokers takes a second or two. */
 const FAREWELL = 60_000;
@@ -15,6 +17,8 @@ const SILENCE = 20_000;
 checkNode();
 await installPackages();
 await installPrograms();
+await installPython();
+await installChartTools();
 await step('Lint', 'npm', ['run', '--silent', 'lint']);
 await step('Types', 'npm', ['run', '--silent', 'typecheck']);
 await step('Build', 'npm', ['run', '--silent', 'build']);

@@ -20,7 +20,7 @@ const repository = JSON.parse(read('../../package.json')) as Package;
 describe('the package of the library', () => {
   it('has one version, in the code, in both package.json and in what is said about its file', () => {
     expect([VERSION, library.version]).toEqual([repository.version, repository.version]);
-    for (const folder of ['.', '../..', '../../examples/socketio', '../../examples/nest']) {
+    for (const folder of ['.', '../..', '../../examples/plain-socketio', '../../examples/nest-existing-app']) {
       expect(read(`${folder}/README.md`).match(/roomcast-broadcast-.+?\.tgz/g)).toEqual([
         `roomcast-broadcast-${VERSION}.tgz`,
       ]);
@@ -32,7 +32,7 @@ describe('the package of the library', () => {
     expect(library).toMatchObject({ license, engines });
   });
 
-  it('takes the versions that are tested here, and older ones only where test/system/examples.spec.ts has them', () => {
+  it('takes the versions that are tested here, and older ones only where test/examples/ has them', () => {
     const ranges = { ...library.dependencies, ...library.peerDependencies };
     const tested = Object.keys(ranges).map((name) => [name, rangeOf(name)]);
     const older: Record<string, string> = {
@@ -46,7 +46,7 @@ describe('the package of the library', () => {
     expect(ranges).toEqual({ ...Object.fromEntries(tested), ...older });
   });
 
-  it.each(['socketio', 'nest'])('is what the example of %s asks for, with the versions that are tested', (name) => {
+  it.each(['plain-socketio', 'nest-existing-app'])('is what the example of %s asks for, with the versions that are tested', (name) => {
     const { dependencies, devDependencies } = JSON.parse(read(`../../examples/${name}/package.json`)) as Package;
     const { '@roomcast/broadcast': file, ...others } = { ...dependencies, ...devDependencies };
     expect(file).toBe(`file:../../dist/roomcast-broadcast-${VERSION}.tgz`);

@@ -54,6 +54,7 @@ export async function startGateway(settings: Settings, transport: Transport = tr
   serveDocs(app, VERSION);
   if (Logger.isLevelEnabled('debug')) app.useGlobalInterceptors(new RequestLog());
   const maxHttpBufferSize = Math.max(SPACIOUS, 4 * settings.MAX_MESSAGE_BYTES);
+  const transports = settings.CLIENT_TRANSPORTS.split(',') as ('polling' | 'websocket')[];
   const cors = settings.CORS_ORIGINS.includes('*') ? { origin: '*' } : { origin: settings.CORS_ORIGINS };
   app.useWebSocketAdapter(
     new BroadcastIoAdapter(app, {
@@ -61,7 +62,7 @@ export async function startGateway(settings: Settings, transport: Transport = tr
       strict: true,
       coalesce: settings.COALESCE_MS,
       slowClientBytes: settings.SLOW_CLIENT_BYTES,
-      server: { maxHttpBufferSize, cors, connectTimeout: CONNECT_TIMEOUT },
+      server: { maxHttpBufferSize, transports, cors, connectTimeout: CONNECT_TIMEOUT },
     }),
   );
   app.get(Descriptors).guard(app.getHttpServer() as HttpServer);

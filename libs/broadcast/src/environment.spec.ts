@@ -30,6 +30,7 @@ describe('the environment', () => {
       PRESENCE_THRESHOLD: 100,
       COALESCE_MS: 0,
       SLOW_CLIENT_BYTES: 1_048_576,
+      CLIENT_TRANSPORTS: 'polling,websocket',
       MAX_MESSAGE_BYTES: 65_536,
       RATE_LIMIT: { count: 20, per: 1_000 },
       RATE_LIMIT_USER: { count: 60, per: 1_000 },
@@ -129,6 +130,7 @@ describe('the environment', () => {
     ['JOB_LEASE', '1s', 1_000],
     ['READINESS_REQUIRES_BROKER', 'true', true],
     ['READINESS_REQUIRES_BROKER', '0', false],
+    ['CLIENT_TRANSPORTS', 'websocket', 'websocket'],
     ['LOG_LEVEL', 'verbose', 'verbose'],
   ])('reads %s=%s as %j', (variable, value, expected) => {
     expect(valueOf(variable, value)).toEqual(expected);
@@ -223,6 +225,7 @@ describe('the environment', () => {
     ['SHUTDOWN_GRACE', '1d', duration],
     ['JOB_LEASE', '999ms', 'a duration from 1s to 1h'],
     ['READINESS_REQUIRES_BROKER', 'TRUE', 'true or false'],
+    ['CLIENT_TRANSPORTS', 'polling', 'polling,websocket or websocket'],
     ['LOG_LEVEL', 'info', 'one of fatal, error, warn, log, debug, verbose'],
   ])('refuses %s=%s in one sentence', (variable, value, expected) => {
     expect(() => valueOf(variable, value)).toThrow(

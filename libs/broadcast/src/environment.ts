@@ -20,7 +20,8 @@ const SHORTEST_KEY = 16;
 const SHORTEST_TOKEN_SECRET = 32;
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const;
 
-const schema = z
+/** What each of them means is in variables.ts, from where docs/configuration.md is made. */
+export const schema = z
   .object({
     NODE_ENV: z.string().optional(),
     PORT: integer('a port from 0 to 65535', 0, 65_535).default(3_000),
@@ -52,6 +53,9 @@ const schema = z
     PRESENCE_THRESHOLD: integer('a number of members from 0 to 10000', 0, MAX_THRESHOLD).default(100),
     COALESCE_MS: integer('a number of milliseconds from 0 to 1000', 0, 1_000).default(0),
     SLOW_CLIENT_BYTES: integer('a number of bytes from 1024 to 1073741824', 1_024, 1024 ** 3).default(1_048_576),
+    CLIENT_TRANSPORTS: z
+      .enum(['polling,websocket', 'websocket'], 'polling,websocket or websocket')
+      .default('polling,websocket'),
     MAX_MESSAGE_BYTES: integer('a number of bytes from 1 to 16777216', 1, 16 * 1024 * 1024).default(65_536),
     RATE_LIMIT: rate().default({ count: 20, per: 1_000 }),
     RATE_LIMIT_USER: rate().default({ count: 60, per: 1_000 }),

@@ -22,6 +22,9 @@ interface Service {
   profiles?: string[];
   stop_grace_period?: string;
   volumes?: string[];
+  read_only?: boolean;
+  cap_drop?: string[];
+  security_opt?: string[];
 }
 
 const root = join(__dirname, '..', '..');
@@ -86,6 +89,10 @@ describe.each(transports)('docker compose --profile %s', (transport) => {
     expect(settings).toMatchObject({ NODE_ENV: 'production', AUTH_ANONYMOUS: true });
     expect(app).toMatchObject({ init: true, stop_grace_period: expect.stringMatching(/^\d+s$/) });
     expect(parseInt(app.stop_grace_period!) * 1_000).toBeGreaterThan(settings.SHUTDOWN_GRACE);
+  });
+
+  it.each(apps)('lets %s do no more than it has to', (_, { read_only, cap_drop, security_opt }) => {
+    expect([read_only, cap_drop, security_opt]).toEqual([true, ['ALL'], ['no-new-privileges:true']]);
   });
 
   it('waits only for services that are there and whose health is asked', () => {
@@ -175,7 +182,7 @@ describe('the image', () => {
 
   it('brings along the package.json that makes the build ES modules, and runs as nobody special', () => {
     expect(says('COPY package.json')).toBe('./');
-    expect(says('USER ')).toBe('node');
+    expect(says('USER ')).toBe('1000:1000');
     expect(says('STOPSIGNAL ')).toBe('SIGTERM');
     expect(says('ENV ')).toBe('NODE_ENV=production');
     expect(says('EXPOSE ')).toBe(String(readEnvironment({}).PORT));

@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../brokers/broker-process.js';
-import { endAll, runNode, type Client } from './processes.js';
+import { endAll, runNode, type Client } from '../system/processes.js';
 import {
   ended,
   install,
@@ -21,7 +21,7 @@ import {
   serve,
   versionOf,
   type Served,
-} from './projects.js';
+} from '../system/projects.js';
 
 interface Manifest {
   scripts: Record<string, string>;
@@ -30,10 +30,10 @@ interface Manifest {
 }
 
 const folder = projectsFolder('examples');
-const socketio = 'examples/socketio';
-const nest = 'examples/nest';
-const oldSocketio = 'oldest/socketio';
-const oldNest = 'oldest/nest';
+const socketio = 'examples/plain-socketio';
+const nest = 'examples/nest-existing-app';
+const oldSocketio = 'oldest/plain-socketio';
+const oldNest = 'oldest/nest-existing-app';
 
 const redis = { REDIS_URL: process.env['TEST_REDIS_URL'] };
 const onRedis = { ...redis, BROADCAST_TRANSPORT: 'redis' };
@@ -199,15 +199,17 @@ describe('docs/migrating.md', () => {
   const [ofSocketio, ofNest] = blocks('diff').map((diff) => diff.filter((line) => !line.startsWith(' ')));
 
   it('shows in what before and after differ: all of it for Socket.IO', () => {
-    expect(ofSocketio!.sort()).toEqual(differing('socketio/before.mjs', 'socketio/after.mjs').sort());
-    expect(differing('nest/src/before.ts', 'nest/src/after.ts')).toEqual(expect.arrayContaining(ofNest!));
+    expect(ofSocketio!.sort()).toEqual(differing('plain-socketio/before.mjs', 'plain-socketio/after.mjs').sort());
+    expect(differing('nest-existing-app/src/before.ts', 'nest-existing-app/src/after.ts')).toEqual(
+      expect.arrayContaining(ofNest!),
+    );
   });
 
   it('shows how both are had at once, in Nest too', () => {
     const [[change], [changeInNest]] = [blocks('js'), blocks('ts')];
     for (const block of [change, changeInNest]) expect(block!.length).toBeGreaterThan(5);
-    expect(sourceOf('socketio/both.mjs')).toEqual(expect.arrayContaining(change!));
-    expect(sourceOf('nest/src/both.ts')).toEqual(expect.arrayContaining(changeInNest!));
+    expect(sourceOf('plain-socketio/both.mjs')).toEqual(expect.arrayContaining(change!));
+    expect(sourceOf('nest-existing-app/src/both.ts')).toEqual(expect.arrayContaining(changeInNest!));
   });
 });
 
