@@ -330,6 +330,8 @@ describe('the environment as it is shown', () => {
     expect(shown).toMatchObject({ BROADCAST_SECRET: '***,***', AUTH_JWT_SECRET: '***,***' });
     expect(shown).toMatchObject({ AUTH_JWKS_URL: 'https://me:***@host/keys' });
     expect(JSON.stringify(shown)).not.toContain('of all');
+    const keys = showEnvironment(readEnvironment({ API_KEYS: 'the-key-of-the-shop,the-key-of-tomorrow' }));
+    expect(keys['API_KEYS']).toBe('***,***');
   });
 
   it('is otherwise what was read', () => {

@@ -26,6 +26,10 @@ export function openapi(version: string): Json {
     openapi: '3.1.0',
     info: { title: 'Roomcast', version, description: DESCRIPTION, license: { name: 'MIT', identifier: 'MIT' } },
     servers: [{ url: '/' }],
+    tags: [
+      { name: 'rooms', description: 'For services, with an API key.' },
+      { name: 'health', description: 'For orchestrators.' },
+    ],
     paths,
     components: {
       securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: 'One of API_KEYS.' } },
@@ -42,6 +46,7 @@ function describe({ id, summary, description, answers, refusals = [], ...asked }
   const isOpen = refusals.length === 0;
   return {
     operationId: id,
+    tags: [isOpen ? 'health' : 'rooms'],
     summary,
     ...(description !== undefined && { description }),
     security: isOpen ? [] : [{ apiKey: [] }],

@@ -28,11 +28,13 @@ describe('API keys', () => {
     expect(codeOf(new ApiKeys({ API_KEYS }), { ...LOCAL, authorization })).toBe(expected);
   });
 
-  it('are not needed on this machine where there are none, but for pages and behind proxies', () => {
+  it('are not needed on this machine where there are none, but by other pages and behind proxies', () => {
     const keys = new ApiKeys({});
     expect(keys.warning).toContain('this machine only');
     expect(codeOf(keys, LOCAL)).toBe('let in');
     expect(codeOf(keys, LOCAL, '::ffff:127.0.0.1')).toBe('let in');
+    expect(codeOf(keys, { ...LOCAL, origin: 'http://localhost:3000' })).toBe('let in');
+    expect(codeOf(keys, { ...LOCAL, origin: 'http://localhost:8080' })).toBe('UNAUTHENTICATED');
     expect(codeOf(keys, LOCAL, '10.0.0.7')).toBe('UNAUTHENTICATED');
     expect(codeOf(keys, { host: 'rebound.example.org' })).toBe('UNAUTHENTICATED');
     for (const name of ['origin', 'x-forwarded-for', 'x-real-ip', 'forwarded', 'via']) {

@@ -20,8 +20,8 @@ export interface Caller {
 
 const LOOPBACK = /^(::1|(::ffff:)?127\.\d+\.\d+\.\d+)$/;
 const LOCAL_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i;
-/** Proxies and browsers set them: behind either, whoever connects from this machine may be anybody. */
-const FOREIGN = ['x-forwarded-for', 'x-real-ip', 'forwarded', 'via', 'origin'];
+/** Proxies set them: behind one, whoever connects from this machine may be anybody. */
+const OF_PROXIES = ['x-forwarded-for', 'x-real-ip', 'forwarded', 'via'];
 
 export class ApiKeys {
   readonly #digests: readonly Buffer[];
@@ -52,9 +52,10 @@ export class ApiKeys {
 
   #checkLocal(headers: IncomingHttpHeaders, address: string): void {
     if (this.#isProduction) throw refused('no API keys are configured here: the operator has to set API_KEYS');
-    const isLocal = LOOPBACK.test(address) && LOCAL_HOST.test(headers.host ?? '');
-    if (!isLocal || FOREIGN.some((name) => headers[name] !== undefined)) {
-      throw refused('without API_KEYS only this machine may call, and no page of a browser: set API_KEYS');
+    const { host = '', origin = `http://${host}` } = headers;
+    const isLocal = LOOPBACK.test(address) && LOCAL_HOST.test(host) && origin === `http://${host}`;
+    if (!isLocal || OF_PROXIES.some((name) => headers[name] !== undefined)) {
+      throw refused('without API_KEYS only this machine may call, straight, and no other page: set API_KEYS');
     }
   }
 }
