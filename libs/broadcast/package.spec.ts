@@ -46,12 +46,15 @@ describe('the package of the library', () => {
     expect(ranges).toEqual({ ...Object.fromEntries(tested), ...older });
   });
 
-  it.each(['plain-socketio', 'nest-existing-app'])('is what the example of %s asks for, with the versions that are tested', (name) => {
-    const { dependencies, devDependencies } = JSON.parse(read(`../../examples/${name}/package.json`)) as Package;
-    const { '@roomcast/broadcast': file, ...others } = { ...dependencies, ...devDependencies };
-    expect(file).toBe(`file:../../dist/roomcast-broadcast-${VERSION}.tgz`);
-    expect(others).toEqual(Object.fromEntries(Object.keys(others).map((each) => [each, rangeOf(each)])));
-  });
+  it.each(['plain-socketio', 'nest-existing-app'])(
+    'is what the example of %s asks for, with the versions that are tested',
+    (name) => {
+      const { dependencies, devDependencies } = JSON.parse(read(`../../examples/${name}/package.json`)) as Package;
+      const { '@roomcast/broadcast': file, ...others } = { ...dependencies, ...devDependencies };
+      expect(file).toBe(`file:../../dist/roomcast-broadcast-${VERSION}.tgz`);
+      expect(others).toEqual(Object.fromEntries(Object.keys(others).map((each) => [each, rangeOf(each)])));
+    },
+  );
 
   it('makes nobody install what is only for some', () => {
     const optional = Object.keys(library.peerDependencies).map((name) => [name, { optional: true }]);

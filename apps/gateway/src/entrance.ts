@@ -5,7 +5,7 @@ import { Injectable } from '@nestjs/common';
 import type { Server as HttpServer } from 'node:http';
 import type { Server, Socket } from 'socket.io';
 import { AccessService } from './access/access.service.js';
-import { isAck, refusalOf, RequestError, RETRY_AFTER } from './answer.js';
+import { isAck, refusalOf, RequestError } from './answer.js';
 import { DrainService } from './drain.service.js';
 import { LimitsService } from './limits/limits.service.js';
 import { ModerationService, type Settle } from './moderation/moderation.service.js';

@@ -65,7 +65,7 @@ export async function startGateway(settings: Settings, transport: Transport = tr
       server: { maxHttpBufferSize, transports, cors, connectTimeout: CONNECT_TIMEOUT },
     }),
   );
-  app.get(Descriptors).guard(app.getHttpServer() as HttpServer);
+  app.get(Descriptors).guard(app.getHttpServer());
   try {
     await app.listen(settings.PORT, settings.HOST);
   } catch (error) {

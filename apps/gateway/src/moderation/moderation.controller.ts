@@ -1,19 +1,7 @@
 /*
  * Moderation for services, by HTTP: who is banned or muted in a room or everywhere, who is sent out, how slowly is spoken.
  */
-import {
-  Body,
-  Controller,
-  Delete,
-  Get,
-  HttpCode,
-  Param,
-  Post,
-  Put,
-  Query,
-  UseFilters,
-  UseGuards,
-} from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Query } from '@nestjs/common';
 import { check } from '../requests.js';
 import { ModerationService } from './moderation.service.js';
 import { kickRequest, restrictionsRequest, restrictRequest, slowRequest, subject } from './requests.js';
