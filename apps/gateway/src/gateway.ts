@@ -13,7 +13,6 @@ import {
 import { Logger, type INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import type { Server as HttpServer } from 'node:http';
 import { createLogger, newInstance } from '../../observability/src/logger.js';
 import { Descriptors } from './descriptors.js';
 import { serveDocs } from './docs/docs.js';

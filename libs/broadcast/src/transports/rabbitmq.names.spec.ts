@@ -46,6 +46,7 @@ describe('names at the broker', () => {
     expect(brokerNames('eu.', 'gw-1', '0a1b')).toEqual({
       rooms: 'eu.live_rooms',
       log: 'eu.live_rooms.log',
+      records: 'eu.live_rooms.records',
       control: 'eu.roomcast',
       queue: 'eu.live_rooms.i.gw-1.0a1b',
       deadLetterExchange: 'eu.live_rooms.dlx',
