@@ -151,7 +151,7 @@ describe.each([
         const id = `${room}-${ids.length}`;
         await speaker.say(id);
         ids.push(id);
-        await sleep(1_000 * Math.random() + 300);
+        await sleep(1_000 + 1_500 * Math.random());
       }
     });
 

@@ -113,7 +113,8 @@ describe('connecting', () => {
     transport.link.calls[0]!.answer();
     await up;
     expect([bus.state, bus.everUp, subscription.live]).toEqual(['up', true, true]);
-    expect(transport.link.calls[0]!.channels).toEqual(['all', `instance:${bus.instance}`, 'room:a']);
+    const own = [`instance:${bus.instance}`, `probe:${bus.instance}`];
+    expect(transport.link.calls[0]!.channels).toEqual(['all', ...own, 'room:a']);
     expect(told).toEqual({ states: ['connecting', 'up'], errors: [], gaps: [], blocked: [] });
   });
 
