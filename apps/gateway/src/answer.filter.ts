@@ -16,10 +16,7 @@ export class AnswerFilter implements ExceptionFilter {
 
   #log(thrown: unknown, host: ArgumentsHost): void {
     const ws = host.switchToWs();
-    const { room, id } = (ws.getData<{ room?: unknown; id?: unknown } | null>() ?? {}) as {
-      room?: unknown;
-      id?: unknown;
-    };
+    const { room, id } = ws.getData<{ room?: unknown; id?: unknown } | null>() ?? {};
     const { message, stack } = thrown instanceof Error ? thrown : new Error(String(thrown));
     this.#logger.error(message, { request: ws.getPattern(), room, id }, stack);
   }

@@ -19,7 +19,7 @@ export class RequestLog implements NestInterceptor {
     if (context.getType() !== 'ws') return next.handle();
     const ws = context.switchToWs();
     const request = ws.getPattern();
-    const { room, id } = (ws.getData<Named | null>() ?? {}) as Named;
+    const { room, id } = ws.getData<Named | null>() ?? {};
     const { user } = ws.getClient<Socket<object, object, object, { user?: string }>>().data;
     const fields: Record<string, unknown> = { request, room, id, user };
     const began = performance.now();

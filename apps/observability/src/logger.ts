@@ -17,7 +17,7 @@ class InstanceLogger extends ConsoleLogger {
   }
 
   protected override getJsonLogObject(...line: Parameters<ConsoleLogger['getJsonLogObject']>): JsonLine {
-    return { ...super.getJsonLogObject(...line), instance: this.#instance } as JsonLine;
+    return { ...super.getJsonLogObject(...line), instance: this.#instance };
   }
 }
 
