@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Ms between two questions. */
 const INTERVAL = 100;
@@ -30,14 +31,19 @@ export async function openBalancer(): Promise<Balancer> {
     track(client);
     pass(client, [...targets.values()].filter(({ ready }) => ready).sort(byConnections));
   });
-  const timer = setInterval(() => {
-    for (const target of targets.values()) {
-      fetch(`${target.url}/health/ready`).then(
-        (response) => (target.ready = response.ok),
-        () => (target.ready = false),
-      );
+  let closed = false;
+  // One question at a time: a machine that is busy is asked no faster than it can answer.
+  const watching = (async () => {
+    while (!closed) {
+      const ask = async (target: Target) => {
+        const response = await fetch(`${target.url}/health/ready`).catch(() => undefined);
+        await response?.arrayBuffer();
+        target.ready = response?.ok ?? false;
+      };
+      await Promise.all([...targets.values()].map(ask));
+      await sleep(INTERVAL);
     }
-  }, INTERVAL);
+  })();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
 
@@ -68,7 +74,8 @@ export async function openBalancer(): Promise<Balancer> {
     add: (url) => targets.set(url, { url, port: Number(new URL(url).port), ready: true, connections: 0 }),
     remove: (url) => targets.delete(url),
     close: async () => {
-      clearInterval(timer);
+      closed = true;
+      await watching;
       for (const socket of open) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
     },

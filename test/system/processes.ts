@@ -87,7 +87,7 @@ export async function runGateway(
       if (gateway.child.exitCode !== null) throw new Error(`the gateway ended:\n${gateway.output()}`);
       return address() !== undefined;
     },
-    20_000,
+    60_000,
   );
   const url = address()!;
   const ready = async () => {

@@ -113,7 +113,7 @@ describe('connecting', () => {
     transport.link.calls[0]!.answer();
     await up;
     expect([bus.state, bus.everUp, subscription.live]).toEqual(['up', true, true]);
-    const own = ['instance', 'probe'].map((way) => `${way}:${bus.instance}`);
+    const own = [`instance:${bus.instance}`, `probe:${bus.instance}`];
     expect(transport.link.calls[0]!.channels).toEqual(['all', ...own, 'room:a']);
     expect(told).toEqual({ states: ['connecting', 'up'], errors: [], gaps: [], blocked: [] });
   });
