@@ -34,7 +34,7 @@ export class Report {
 
   markdown(names = this.#names()) {
     const sections = names.flatMap((name) => this.#section(name));
-    return `${[...this.#summary(names), ...sections, ...this.#conditions(names)].join('\n')}\n`;
+    return `# What was measured\n\n${[...this.#summary(names), ...sections, ...this.#conditions(names)].join('\n')}\n`;
   }
 
   #names() {

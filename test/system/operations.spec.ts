@@ -4,6 +4,7 @@
 import { until } from '@app/broadcast/testing';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { SignJWT } from 'jose';
 import { connect, type Socket } from 'node:net';
 import { parse } from 'yaml';
 import { Client, endAll, runGateway, runNode, type Ready, type Running, type RunningGateway } from './processes.js';
@@ -134,13 +135,19 @@ describe('a gateway', () => {
   });
 
   it('logs JSON with the instance and what it is about, and no secrets', async () => {
+    const secret = 'hush-hush-hush-hush-hush-hush-hush';
+    const key = new TextEncoder().encode(secret);
+    const token = await new SignJWT({ sub: 'ann' })
+      .setProtectedHeader({ alg: 'HS256' })
+      .setExpirationTime('5m')
+      .sign(key);
     const gateway = await runGateway({
+      AUTH_JWT_SECRET: secret,
       LOG_FORMAT: 'json',
       LOG_LEVEL: 'debug',
       INSTANCE_ID: 'gw-log',
-      AUTH_ANONYMOUS: 'true',
     });
-    const client = new Client(gateway.url, 'ann', { auth: { user: 'ann', token: 'hush-hush' } });
+    const client = new Client(gateway.url, undefined, { auth: { token } });
     await client.join('logged');
     const { id } = await client.say('logged', 'what was said');
     const lines = () =>
@@ -159,6 +166,7 @@ describe('a gateway', () => {
       user: 'ann',
     });
     expect(gateway.output()).not.toContain('hush-hush');
+    expect(gateway.output()).not.toContain(token);
     expect(gateway.output()).not.toContain('what was said');
     client.close();
     expect(await gateway.end('SIGTERM')).toBe(0);
@@ -183,11 +191,11 @@ describe('a gateway', () => {
   });
 
   it('without file descriptors refuses connections, keeps its own, and takes clients again', async () => {
-    const limited = await runGateway(redis(), ['bash', '-c', 'ulimit -n 400 && exec "$0" "$@"']);
+    const limited = await runGateway(redis(), ['bash', '-c', 'ulimit -n 800 && exec "$0" "$@"']);
     const sockets: Socket[] = [];
     let closed = 0;
     const { port } = new URL(limited.url);
-    for (let i = 0; i < 450; i++) {
+    for (let i = 0; i < 850; i++) {
       const socket = connect(Number(port), '127.0.0.1');
       socket.on('error', () => undefined).on('close', () => closed++);
       sockets.push(socket);
@@ -204,7 +212,7 @@ describe('a gateway', () => {
     expect(await metric(limited, 'roomcast_connections_refused_total{reason="descriptors"}')).toBeGreaterThanOrEqual(
       80,
     );
-    expect(limited.output()).toContain('connections are refused: this process may have 400 files open');
+    expect(limited.output()).toContain('connections are refused: this process may have 800 files open');
     client.close();
     expect(await limited.end('SIGTERM')).toBe(0);
   });

@@ -15,6 +15,11 @@ export type Table = Readonly<Record<string, Entry>>;
 const DROPPED = 'roomcast_messages_dropped_total';
 const DROPPED_HELP = 'Messages that did not get where they were to go, by reason.';
 const dropped = (reason: string): Entry => ({ name: DROPPED, help: DROPPED_HELP, labels: { reason } });
+const slow = (reason: string): Entry => ({
+  name: 'roomcast_slow_clients_total',
+  help: 'Clients that were disconnected since too much was waiting for them, or for too long, by reason.',
+  labels: { reason },
+});
 const RECOVERIES = {
   name: 'roomcast_recoveries_total',
   help: 'Clients that came back to a room with history, by whether they were given all that they had missed.',
@@ -66,7 +71,19 @@ export const DELIVERY_COUNTS: Table = {
     help: 'Frames among them that shared their write with others.',
   },
   writes: { name: 'roomcast_delivery_writes_total', help: 'Writes that they took.' },
+  ordinary: {
+    name: 'roomcast_deliveries_ordinary_total',
+    help: 'Frames among them that went packet by packet: to clients that poll, compress or are upgrading.',
+  },
+  forced: {
+    name: 'roomcast_delivery_floods_total',
+    help: 'Times that so much was waiting to be written that all of it was written at once.',
+  },
   volatileDropped: dropped('volatile'),
+  slowDropped: dropped('slow'),
+  slowSuperseded: dropped('superseded'),
+  slowBytes: slow('bytes'),
+  slowAge: slow('age'),
 };
 
 /** @param part names the counts that the table does not know: `roomcast_<part>_<count>_total` */
