@@ -672,7 +672,7 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
         for (const { client } of visitors) client.disconnect();
         await until('it is closed', () => instances.every(({ server }) => !server._nsps.has('/day-1')));
       }
-      expect(instances.map(({ bus }) => bus.wanted)).toEqual([2, 2, 2]); // the control channels: no room is held
+      expect(instances.map(({ bus }) => bus.wanted)).toEqual([3, 3, 3]); // the control channels: no room is held
     });
   });
 });

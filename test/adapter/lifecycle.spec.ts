@@ -234,7 +234,7 @@ describe.each(transports)('an adapter over %s', (_name, prepare) => {
       const visitor = await stage.visit(a);
       await visitor.socket.join('r');
       await a.server.close();
-      expect([a.bus.listenerCount('state'), a.bus.wanted]).toEqual([0, 2]);
+      expect([a.bus.listenerCount('state'), a.bus.wanted]).toEqual([0, 3]);
       const kinds = [
         ...['member', 'left', 'ping', 'emit', 'sockets.answer', 'sockets.owner', 'sockets.join', 'sockets.leave'],
         ...['sockets.disconnect', 'sockets.settle', 'sockets.fetch', 'sockets.ask', 'servers.event', 'servers.ask'],

@@ -41,7 +41,7 @@ it.each([false, true])('makes nobody act who cannot sign; signatures required in
   const { body } = await gateway.ready();
   // The emit, and the question of the stranger; where signatures are required, what was said in the room too.
   expect(body.broker.untrusted).toBe(required ? 3 : 2);
-  expect(gateway.output()).toMatch(/was dropped: it is not signed; its sender needs the secret \[UNTRUSTED\]/);
+  expect(gateway.output()).toMatch(/was dropped: it is not signed; its sender needs the secret \{ code: 'UNTRUSTED'/);
   expect(gateway.output() + worker.output()).not.toContain('the secret of');
   ann.close();
   expect(await Promise.all([gateway.end('SIGTERM'), worker.end('SIGTERM')])).toEqual([0, 0]);

@@ -178,7 +178,7 @@ describe('a gateway, asked wrongly', () => {
       ['room:send', [{ room, event: 'chat', id: 'ü' }], 'BAD_REQUEST', 'id: expected 1 to 128 printable'],
       ['room:send', [{ room, event: 'chat', data: 'x'.repeat(1_000) }], 'TOO_LARGE', 'the limit is 1000'],
       ['room:send', [{ room, event: 'chat', data: Buffer.alloc(100_000) }], 'TOO_LARGE', 'the limit is 1000'],
-      ['room:presence', [{ room }], 'BAD_REQUEST', 'unknown request "room:presence": expected one of room:join'],
+      ['room:shout', [{ room }], 'BAD_REQUEST', 'unknown request "room:shout": expected one of room:join'],
       ['__proto__', [{ room }], 'BAD_REQUEST', 'unknown request'],
       ['toString', [], 'BAD_REQUEST', 'unknown request'],
     ];

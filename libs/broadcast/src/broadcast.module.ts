@@ -24,7 +24,7 @@ export interface BroadcastModuleOptions extends BusOptions, RoomsOptions {
   transport: Transport;
   /** How long the start waits for the broker, in ms; then the application starts without it. @default 3_000 */
   startTimeout?: number;
-  /** Takes what the module has to say, in place of Nest's logger, which is given no fields. */
+  /** Takes what the module has to say, in place of Nest's logger, which is given the code of an error and no other field. */
   log?: (level: 'log' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
 }
 
@@ -46,12 +46,14 @@ class BusLifecycle implements OnModuleInit, OnApplicationShutdown {
   constructor(bus: Bus, { startTimeout = 3_000, log }: BroadcastModuleOptions) {
     this.#bus = bus;
     this.#startTimeout = startTimeout;
-    this.#log = log ?? ((level, message) => this.#logger[level](message));
+    this.#log = this.#log =
+      log ??
+      ((level, message, { code }) => this.#logger[level](typeof code === 'string' ? `${message} [${code}]` : message));
   }
 
   async onModuleInit(): Promise<void> {
     const { name } = this.#bus.transport;
-    this.#bus.on('error', ({ message, code, about }) => this.#log('error', `${message} [${code}]`, { code, ...about }));
+    this.#bus.on('error', ({ message, code, about }) => this.#log('error', message, { code, ...about }));
     this.#bus.on('blocked', (on) =>
       this.#log('warn', on ? `${name} takes no messages` : `${name} takes messages again`, { blocked: on }),
     );
