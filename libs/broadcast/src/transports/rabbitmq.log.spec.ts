@@ -1,6 +1,9 @@
 import type { Channel as AmqpChannel, ConsumeMessage } from 'amqplib';
+import fc from 'fast-check';
+import type { LogPage } from '../transport.js';
 import { RabbitmqLog, type LogMemory } from './rabbitmq.log.js';
-import { brokerNames } from './rabbitmq.names.js';
+import { brokerNames, MARK_KEY } from './rabbitmq.names.js';
+import { Places } from './rabbitmq.places.js';
 
 type Hear = (message: ConsumeMessage) => void;
 
@@ -21,6 +24,7 @@ class Stream {
     this.memory = {
       ...(last !== undefined && { last: { offset: last, message: message(last, `old-${last}`) } }),
       ids: new Map(),
+      places: new Places(),
       channels: new Map([['room.r', 'log:r']]),
     };
   }
@@ -29,6 +33,8 @@ class Stream {
   log(hears: (offset: unknown, hear: Hear) => boolean): RabbitmqLog {
     const channel = {
       prefetch: () => Promise.resolve(),
+      on: () => undefined,
+      close: () => Promise.resolve(),
       ack: () => undefined,
       cancel: (tag: string) => Promise.resolve(this.#live.delete(tag)),
       consume: (
@@ -181,5 +187,68 @@ describe('the first link of a process', () => {
     const log = stream.log((offset) => offset === 'next');
     await expect(log.start()).rejects.toMatchObject({ code: 'TIMEOUT' });
     expect(stream.attached).not.toContain('next');
+  });
+});
+
+describe('a read', () => {
+  const ROOMS = ['a', 'b', 'c'];
+
+  /** A log that has followed a stream of these rooms' messages, from the offset on with which the stream begins now or later. */
+  async function followed(rooms: readonly string[], { cut = 0, from = 0, readable = Infinity }) {
+    const kept = rooms.map((room, at) => message(at, `m-${at}`, `room.${room}`)).slice(cut);
+    const read: number[] = [];
+    const stream = new Stream(undefined, rooms.length - 1);
+    const log = stream.log((start, hear) => {
+      const isRead = typeof start === 'number';
+      for (const each of kept) {
+        const at = each.fields.deliveryTag;
+        if (at < (isRead ? start : Math.max(from, cut)) || (isRead && at > readable)) continue;
+        if (isRead) read.push(at);
+        hear(each);
+      }
+      return true;
+    });
+    await log.start();
+    // The mark that it has published.
+    kept.push(message(stream.end, 'mark', MARK_KEY));
+    return { log, read };
+  }
+
+  it('finds the same, however much of the stream has been followed', async () => {
+    const cases = fc.record({
+      rooms: fc.array(fc.constantFrom(...ROOMS), { minLength: 1, maxLength: 40 }),
+      cut: fc.nat(10),
+      from: fc.nat(40),
+      limit: fc.integer({ min: 1, max: 10 }),
+      place: fc.nat(40),
+    });
+    const check = async ({ rooms, cut, from, limit, ...rest }: Parameters<Parameters<typeof cases.map>[0]>[0]) => {
+      const place = rest.place % rooms.length;
+      const { log } = await followed(rooms, { cut, from });
+      for (const room of ROOMS) {
+        const places = rooms.flatMap((each, at) => (each === room && at >= cut ? [at + 1] : []));
+        const positions = (page: LogPage) => page.entries.map(({ pos }) => Number(pos.slice('s.'.length)));
+        const before = places.filter((each) => each < place + 1);
+        const back = await log.read(room, { before: `s.${place + 1}`, limit });
+        expect(positions(back)).toEqual(before.slice(-limit));
+        if (before.length > limit) expect(back.more).toBe(true);
+        const on = await log.read(room, { from: `s.${place + 1}`, limit });
+        const isKept = place >= cut;
+        expect(on.at?.id).toBe(isKept ? `m-${place}` : undefined);
+        if (!isKept) continue;
+        const behind = places.filter((each) => each > place + 1);
+        expect(positions(on)).toEqual(behind.slice(0, limit));
+        expect(on.more).toBe(behind.length > limit);
+      }
+    };
+    await fc.assert(fc.asyncProperty(cases, check), { numRuns: 300 });
+  });
+
+  it('goes through the part of the stream in which the room has messages, where that is known', async () => {
+    const quiet = [...Array<string>(50).fill('a'), 'b', 'a', 'b', ...Array<string>(5_000).fill('a')];
+    const { log, read } = await followed(quiet, { readable: 52 });
+    await expect(log.read('b', { limit: 2 })).resolves.toMatchObject({ entries: [{ pos: 's.51' }, { pos: 's.53' }] });
+    await expect(log.read('b', { from: 's.51', limit: 2 })).resolves.toMatchObject({ entries: [{ pos: 's.53' }] });
+    expect(read[0]).toBe(50);
   });
 });

@@ -17,6 +17,7 @@ import type { AppendOptions, Channel, LinkEvents, LogEntry, LogPage, ReadOptions
 import { ulid } from '../ulid.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
 import { MARK_KEY, routingKey, type BrokerNames } from './rabbitmq.names.js';
+import { Places } from './rabbitmq.places.js';
 import { FARTHEST, isSkip, offset, StreamScans } from './rabbitmq.scans.js';
 
 /** All positions are of one log, whose identity the ids in it prove. */
@@ -38,6 +39,8 @@ export interface LogMemory {
   last?: { offset: number; message: ConsumeMessage };
   /** By routing key and id, oldest first. */
   readonly ids: Map<string, { place: number; at: number }>;
+  /** Where the messages of all rooms are. */
+  readonly places: Places;
   /** By routing key: rooms that are listened to. */
   readonly channels: Map<string, Channel>;
 }
@@ -77,7 +80,7 @@ export class RabbitmqLog implements RoomLog {
     this.#names = names;
     this.#events = events;
     this.#scans = new StreamScans(parts.channel, names.log, parts.failed);
-    this.memory = memory ?? { ids: new Map(), channels: new Map() };
+    this.memory = memory ?? { ids: new Map(), places: new Places(), channels: new Map() };
   }
 
   /** Begins to follow the stream: where the link before was, or now. */
@@ -123,12 +126,13 @@ export class RabbitmqLog implements RoomLog {
     if (from !== undefined) {
       const start = offsetOf(from) - 1;
       if (start > end) return { entries: [], more: false };
-      // Nobody would wait for so much: it counts as what is not kept any more.
-      if (end - start > FARTHEST) return { entries: [], more: true };
       const { last } = this.memory;
       if (last && start === last.offset) return { at: this.#entry(last.message), entries: [], more: false };
+      const stop = this.#endOf(key, { start, end, limit });
+      // Nobody would wait for so much: it counts as what is not kept any more.
+      if (stop - start > FARTHEST) return { entries: [], more: true };
       // The one at the position itself, and one more than is asked for.
-      const { first, messages, skipped } = await this.#scans.scan({ key, start, end, limit: limit + 2 });
+      const { first, messages, skipped } = await this.#scans.scan({ key, start, end: stop, limit: limit + 2 });
       if (skipped) return { entries: [], more: true };
       const found = first && offset(first) === start ? first : undefined;
       // All streams begin alike. Nobody can have seen of which one this is the start: the id fits no one who comes back.
@@ -142,14 +146,42 @@ export class RabbitmqLog implements RoomLog {
       };
     }
     const stop = before === undefined ? end : Math.min(end, offsetOf(before) - 2);
-    const found = await this.#scans.scanBack({
-      key,
-      end: stop,
-      limit: limit + 1,
-      keep: (messages) => this.#firstCopies(messages),
-    });
+    const found = await this.#lastOf(key, stop, limit + 1);
     const entries = found.messages.map((each) => this.#entry(each));
     return { entries: entries.slice(-limit), more: entries.length > limit || found.more };
+  }
+
+  /** How far it has to be read for the messages of a room after a place. */
+  #endOf(key: string, { start, end, limit }: { start: number; end: number; limit: number }): number {
+    const { places } = this.memory;
+    const known = places.between(key, start + 1, end);
+    const last = known[limit] ?? known.at(-1) ?? (places.from ?? Infinity) - 1;
+    return Math.min(end, Math.max(0, start, last));
+  }
+
+  /** The last messages of a room up to an offset: those whose places are known are not looked for. */
+  async #lastOf(key: string, end: number, limit: number): Promise<{ messages: ConsumeMessage[]; more: boolean }> {
+    const { places } = this.memory;
+    const known = places.between(key, 0, end).slice(-limit);
+    const [start, last] = [known[0], known.at(-1)];
+    const [recent, older] = await Promise.all([
+      start === undefined || last === undefined
+        ? undefined
+        : this.#scans.scan({ key, start, end: last, limit: Infinity }),
+      known.length === limit
+        ? undefined
+        : this.#scans.scanBack({
+            key,
+            start: end - FARTHEST,
+            end: Math.min(end, (places.from ?? Infinity) - 1),
+            limit: limit - known.length,
+            keep: (messages) => this.#firstCopies(messages),
+          }),
+    ]);
+    // What is older than what was cut meanwhile is not kept any more either.
+    const before = recent?.skipped ? undefined : older;
+    const messages = this.#firstCopies([...(before?.messages ?? []), ...(recent?.messages ?? [])]);
+    return { messages, more: before?.more ?? false };
   }
 
   /** One place for all: a message of this link's own that has come back. */
@@ -238,6 +270,7 @@ export class RabbitmqLog implements RoomLog {
 
   #lost(why: string, next: ConsumeMessage): void {
     this.memory.ids.clear();
+    this.memory.places.clear();
     const last = this.memory.last?.offset;
     this.memory.last = undefined;
     this.#tell(last, why, next);
@@ -257,12 +290,15 @@ export class RabbitmqLog implements RoomLog {
     const there = offset(message);
     const { last } = this.memory;
     if (last && there <= last.offset) return;
-    if (last && this.#delivering && isSkip(last.offset, there))
-      this.#tell(last.offset, `it goes on at ${place(message)} only`, message);
+    if (last && isSkip(last.offset, there)) {
+      this.memory.places.clear();
+      if (this.#delivering) this.#tell(last.offset, `it goes on at ${place(message)} only`, message);
+    }
     this.memory.last = { offset: there, message };
     const key = message.fields.routingKey;
     const id: unknown = message.properties.messageId;
     if (typeof id === 'string' && !this.#isNew(`${key}\n${id}`, there + 1)) return;
+    this.memory.places.add(key, there);
     const channel = this.#delivering ? this.memory.channels.get(key) : undefined;
     if (!channel) return;
     try {

@@ -1,5 +1,6 @@
 /*
- * Reading a stream between two offsets, for one room or several: whoever asks while a scan is under way shares the next.
+ * Reading a stream between two offsets, for one room or several: whoever asks while a scan is under way shares the next,
+ * with those who ask for what is near.
  */
 import type { Channel as AmqpChannel, ConsumeMessage } from 'amqplib';
 import { deadline } from '../deadline.js';
@@ -35,6 +36,8 @@ interface Waiting extends ScanRequest {
 const PREFETCH = 1_000;
 /** The longest scan, in ms: its end may have been deleted, or the broker have ended. */
 const TIMEOUT = 20_000;
+/** Offsets between what two want, up to which one scan is for both: a scan of its own takes about as long as reading these. */
+const NEAR = 1_000;
 /** Offsets that are looked through for the last messages of a room, at first. Then four times as many, and so on. */
 const STEP = 2_000;
 /** More than these are not looked through: what is behind them is told to be missing. 43,900 a second are read at best. */
@@ -68,45 +71,47 @@ export class StreamScans {
     });
   }
 
-  /** The last messages up to an offset, oldest first, and whether there may be more than were looked for. */
+  /** The last messages between two offsets, oldest first, and whether there may be more than were looked for. */
   async scanBack({
     key,
+    start: farthest,
     end,
     limit,
     keep,
-  }: Omit<ScanRequest, 'start'> & {
-    keep: (messages: readonly ConsumeMessage[]) => ConsumeMessage[];
-  }): Promise<{ messages: ConsumeMessage[]; more: boolean }> {
+  }: ScanRequest & { keep: (messages: readonly ConsumeMessage[]) => ConsumeMessage[] }): Promise<{
+    messages: ConsumeMessage[];
+    more: boolean;
+  }> {
     let messages: ConsumeMessage[] = [];
     let last = end;
-    for (let step = Math.max(STEP, limit); last >= 0; step *= 4) {
-      const start = Math.max(0, last - step + 1);
+    for (let step = Math.max(STEP, limit); last >= Math.max(0, farthest) && messages.length < limit; step *= 4) {
+      const start = Math.max(0, farthest, last - step + 1);
       const scanned = await this.scan({ key, start, end: last, limit: Infinity });
       // What is older than what was cut meanwhile is not kept any more either.
       if (scanned.skipped) return { messages: messages.slice(-limit), more: false };
       messages = keep([...scanned.messages, ...messages]);
-      // Behind the first one nothing is kept any more.
-      const isAll = start === 0 || !scanned.first || offset(scanned.first) > start;
-      if (isAll) break;
-      if (messages.length >= limit || end - start >= FARTHEST) return { messages: messages.slice(-limit), more: true };
       last = start - 1;
+      // Behind the first one nothing is kept any more.
+      if (!scanned.first || offset(scanned.first) > start) last = -1;
     }
-    return { messages: messages.slice(-limit), more: false };
+    return { messages: messages.slice(-limit), more: last >= 0 };
   }
 
   async #run(): Promise<void> {
     this.#running = true;
     while (this.#waiting.length > 0) {
-      const together = this.#waiting;
+      const all = this.#waiting;
       this.#waiting = [];
-      try {
-        await this.#through(together);
-        for (const each of together) each.done();
-      } catch (error) {
-        // What a link that ends says of its channels is nobody's mistake.
-        const cause = toError(error);
-        const lost = () => new BroadcastError('UNAVAILABLE', `the log cannot be read: ${cause.message}`, { cause });
-        for (const each of together) each.fail(error instanceof BroadcastError ? error : lost());
+      for (const together of groups(all)) {
+        try {
+          await this.#through(together);
+          for (const each of together) each.done();
+        } catch (error) {
+          // What a link that ends says of its channels is nobody's mistake.
+          const cause = toError(error);
+          const lost = () => new BroadcastError('UNAVAILABLE', `the log cannot be read: ${cause.message}`, { cause });
+          for (const each of together) each.fail(error instanceof BroadcastError ? error : lost());
+        }
       }
     }
     this.#running = false;
@@ -165,6 +170,19 @@ export class StreamScans {
       await channel.close().catch(() => undefined);
     }
   }
+}
+
+/** Those that one scan is for. */
+function groups(all: readonly Waiting[]): Waiting[][] {
+  const found: Waiting[][] = [];
+  let end = -Infinity;
+  for (const each of [...all].sort((one, other) => one.start - other.start)) {
+    const last = found.at(-1);
+    if (last && each.start <= end + NEAR) last.push(each);
+    else found.push([each]);
+    end = Math.max(end, each.end);
+  }
+  return found;
 }
 
 /** Whether messages are missing between two offsets. A segment may begin with one that is the stream's own, which nobody hears. */
