@@ -244,6 +244,20 @@ describe('a read', () => {
     await fc.assert(fc.asyncProperty(cases, check), { numRuns: 300 });
   });
 
+  it('looks back for as much as is asked for, where little has been followed', async () => {
+    const rare = Array.from({ length: 12_000 }, (_, at) => (at % 300 === 0 ? 'b' : 'a'));
+    const { log, read } = await followed(rare, { from: 11_990 });
+    const all = rare.flatMap((room, at) => (room === 'b' ? [`s.${at + 1}`] : []));
+    for (const limit of [1, 7, 20, 39, 40, 100]) {
+      const { entries, more } = await log.read('b', { limit });
+      expect(entries.map(({ pos }) => pos)).toEqual(all.slice(-limit));
+      expect(more).toBe(limit < all.length);
+    }
+    read.length = 0;
+    await log.read('b', { limit: 10 });
+    expect(Math.min(...read)).toBeGreaterThan(6_000);
+  });
+
   it('goes through the part of the stream in which the room has messages, where that is known', async () => {
     const quiet = [...Array<string>(50).fill('a'), 'b', 'a', 'b', ...Array<string>(5_000).fill('a')];
     const { log, read } = await followed(quiet, { readable: 52 });

@@ -38,8 +38,10 @@ const PREFETCH = 1_000;
 const TIMEOUT = 20_000;
 /** Offsets between what two want, up to which one scan is for both: a scan of its own takes about as long as reading these. */
 const NEAR = 1_000;
-/** Offsets that are looked through for the last messages of a room, at first. Then four times as many, and so on. */
+/** Offsets that are looked through for the last messages of a room, at first. */
 const STEP = 2_000;
+/** Then at most so many times as many; fewer where the room's share of what was read says that these will do. */
+const GROWTH = 16;
 /** More than these are not looked through: what is behind them is told to be missing. 43,900 a second are read at best. */
 export const FARTHEST = 100_000;
 
@@ -84,12 +86,16 @@ export class StreamScans {
   }> {
     let messages: ConsumeMessage[] = [];
     let last = end;
-    for (let step = Math.max(STEP, limit); last >= Math.max(0, farthest) && messages.length < limit; step *= 4) {
+    let step = Math.max(STEP, limit);
+    while (last >= Math.max(0, farthest) && messages.length < limit) {
       const start = Math.max(0, farthest, last - step + 1);
       const scanned = await this.scan({ key, start, end: last, limit: Infinity });
       // What is older than what was cut meanwhile is not kept any more either.
       if (scanned.skipped) return { messages: messages.slice(-limit), more: false };
       messages = keep([...scanned.messages, ...messages]);
+      // A quarter more than it takes where the room has the same share of what is before.
+      const needed = (1.25 * (end - start + 1) * (limit - messages.length)) / messages.length;
+      step = Math.ceil(Math.max(STEP, Math.min(needed, step * GROWTH)));
       last = start - 1;
       // Behind the first one nothing is kept any more.
       if (!scanned.first || offset(scanned.first) > start) last = -1;
