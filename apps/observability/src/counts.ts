@@ -20,6 +20,11 @@ const slow = (reason: string): Entry => ({
   help: 'Clients that were disconnected since too much was waiting for them, or for too long, by reason.',
   labels: { reason },
 });
+const bound = (what: string): Entry => ({
+  name: 'roomcast_bounds_reached_total',
+  help: 'Times that something did not fit: the bytes of a room at hand, messages that wait while others are read, ids of late.',
+  labels: { bound: what },
+});
 const RECOVERIES = {
   name: 'roomcast_recoveries_total',
   help: 'Clients that came back to a room with history, by whether they were given all that they had missed.',
@@ -56,6 +61,9 @@ export const BUS_COUNTS: Table = {
     name: 'roomcast_histories_trimmed_total',
     help: 'Rooms whose last messages were let go of, since those of all rooms took too much memory.',
   },
+  ringFull: bound('ring_bytes'),
+  bufferFull: bound('buffer'),
+  idsFull: bound('ids'),
   recovered: { ...RECOVERIES, labels: { recovered: 'true' } },
   notRecovered: { ...RECOVERIES, labels: { recovered: 'false' } },
 };

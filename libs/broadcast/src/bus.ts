@@ -99,6 +99,10 @@ export class Bus extends EventEmitter<BusEvents> {
     gaps: 0,
     /** Rooms whose last messages were let go of, since those of all took too much memory. */
     trimmed: 0,
+    /** What did not fit: bytes of a room at hand, messages that wait while others are read, and ids of late. */
+    ringFull: 0,
+    bufferFull: 0,
+    idsFull: 0,
     /** Times that somebody came back to a room with history and was given all that was missed. */
     recovered: 0,
     /** The same, where that could not be promised. */
@@ -395,6 +399,7 @@ export class Bus extends EventEmitter<BusEvents> {
         gap: (cause, from) => {
           if (!signal.aborted) this.logs.lost(cause, from);
         },
+        forgot: () => void this.counts.idsFull++,
       },
       {
         instance: this.instance,

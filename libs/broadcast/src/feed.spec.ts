@@ -95,6 +95,7 @@ type Event = { heard: Position } | { gap: string };
 
 function follow(broker: Broker, options: Partial<FeedOptions> = {}) {
   const events: Event[] = [];
+  const full: string[] = [];
   let stuck = 0;
   const feed = new Feed({
     room: 'a',
@@ -107,6 +108,7 @@ function follow(broker: Broker, options: Partial<FeedOptions> = {}) {
     top: () => broker.end(),
     deliver: (payload, pos) => events.push({ heard: pos ?? payload.toString() }),
     gap: ({ message }) => events.push({ gap: message }),
+    full: (what) => full.push(what),
     stuck: () => stuck++,
     ...options,
   });
@@ -114,6 +116,7 @@ function follow(broker: Broker, options: Partial<FeedOptions> = {}) {
   return {
     feed,
     events,
+    full,
     push,
     heard: () => events.flatMap((event) => ('heard' in event ? [event.heard] : [])),
     gaps: () => events.flatMap((event) => ('gap' in event ? [event.gap] : [])),
@@ -337,7 +340,7 @@ describe('a feed', () => {
 
   it('reads what did not fit into the buffer', async () => {
     const broker = new Broker();
-    const { feed, say, heard } = follow(broker, { bufferSize: 2 });
+    const { feed, say, heard, full } = follow(broker, { bufferSize: 2 });
     await feed.align();
     feed.interrupt();
     broker.prompt = false;
@@ -348,6 +351,7 @@ describe('a feed', () => {
     broker.answers.shift()!.deliver();
     await aligning;
     expect(heard()).toEqual([1, 2, 3, 4, 5].map((n) => `e1.${n}`));
+    expect(full).toEqual(['buffer', 'buffer', 'buffer']);
   });
 
   it('reads a long log page by page', async () => {
@@ -362,14 +366,16 @@ describe('a feed', () => {
 
   it('keeps as much at hand as it may, in messages and in bytes', async () => {
     const broker = new Broker();
-    const { feed, say } = follow(broker, { ringSize: 10, ringBytes: 1_000 });
+    const { feed, say, full } = follow(broker, { ringSize: 10, ringBytes: 1_000 });
     await feed.align();
     for (let i = 0; i < 200; i++) {
       say();
       expect(feed.ringBytes).toBeLessThanOrEqual(1_000);
     }
     expect(feed.ringBytes).toBeGreaterThan(300);
+    const before = full.length;
     say('x'.repeat(2_000));
+    expect(full.slice(before)).toEqual(['ring']);
     expect([feed.ringBytes, feed.latest(1)]).toEqual([0, undefined]);
   });
 

@@ -34,6 +34,8 @@ export interface FeedOptions {
   readonly deliver: FeedListener;
   /** Messages may have been missed that cannot be read any more. Told before what comes after them. */
   readonly gap: (cause: Error) => void;
+  /** A bound was reached: a message does not wait, or the oldest at hand are let go of for want of bytes. */
+  readonly full: (what: 'buffer' | 'ring') => void;
   /** The log could not be read: until it is aligned again, what arrives is held back. */
   readonly stuck: () => void;
 }
@@ -90,7 +92,10 @@ export class Feed {
     if (pos === undefined) return this.#options.deliver(payload, undefined);
     if (!this.#waiting) return this.#next(payload, pos);
     if (this.#waiting.length < this.#options.bufferSize) this.#waiting.push({ payload, pos });
-    else this.#overflowed = true;
+    else {
+      this.#overflowed = true;
+      this.#options.full('buffer');
+    }
   }
 
   /** The link is gone: what arrives from now on may not follow. */
@@ -285,6 +290,7 @@ export class Feed {
     this.#ringBytes += payload.length;
     this.#last = entry;
     this.#heardAt = performance.now();
+    if (this.#ringBytes > ringBytes) this.#options.full('ring');
     if (this.#ring.length > 2 * ringSize || this.#ringBytes > ringBytes) this.#shrink(ringSize, ringBytes);
     for (const resolve of this.#progress) resolve();
     this.#options.deliver(payload, pos);

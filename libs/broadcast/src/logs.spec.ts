@@ -13,7 +13,7 @@ class FakeBus implements LogsBus {
   readonly features = { network: true, redelivers: false, log: 'room' as 'room' | 'shared' };
   readonly callTimeout = 5_000;
   readonly linger = 1_000;
-  readonly counts = { caughtUp: 0, gaps: 0, trimmed: 0 };
+  readonly counts = { caughtUp: 0, gaps: 0, trimmed: 0, ringFull: 0, bufferFull: 0 };
   readonly histories = new MemoryLog();
   /** Rooms of each question for the ends of logs. */
   readonly asked: (readonly string[])[] = [];

@@ -34,7 +34,7 @@ export interface LogsBus {
   readonly features: Features;
   readonly callTimeout: number;
   readonly linger: number;
-  readonly counts: { caughtUp: number; gaps: number; trimmed: number };
+  readonly counts: { caughtUp: number; gaps: number; trimmed: number; ringFull: number; bufferFull: number };
   /** The broker takes no messages for now. */
   blocked(): boolean;
   /** That of the link of now. @throws BroadcastError `UNAVAILABLE` */
@@ -250,6 +250,7 @@ export class Logs {
         this.#bus.counts.gaps++;
         this.#bus.gap(cause, room);
       },
+      full: (what) => this.#bus.counts[`${what}Full`]++,
       stuck: () =>
         void setTimeout(() => {
           if (this.#isUp && this.#followed.get(room) === followed) this.#align(followed);

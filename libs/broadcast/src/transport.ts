@@ -84,6 +84,8 @@ export interface LinkEvents {
   blocked(on: boolean): void;
   /** A shared log does not go on where the link before this one was, but after `from`: any room may have missed messages. */
   gap(cause: Error, from: Mark): void;
+  /** An id had to be forgotten before its time, since there are too many: a second copy of that message would be another one. */
+  forgot(): void;
 }
 
 /** One live connection to a broker, used until it is lost. No method waits for longer than the broker does. */

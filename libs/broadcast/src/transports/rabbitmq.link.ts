@@ -9,7 +9,7 @@ import { Bindings, type BindingsOptions } from './rabbitmq.bindings.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
 import { RabbitmqJobs } from './rabbitmq.jobs.js';
 import { RabbitmqLog, type LogMemory } from './rabbitmq.log.js';
-import { EVERY_ROOM, isProbe, isRoom, routingKey, type BrokerNames } from './rabbitmq.names.js';
+import { EVERY_ROOM, isProbe, isRoom, routingKey, type BrokerNames, SENT_HEADER } from './rabbitmq.names.js';
 import { RabbitmqRecords } from './rabbitmq.records.js';
 
 /** Messages in a second that no room here wants: above it the queue is bound to its rooms only (10 µs of CPU each). */
@@ -62,6 +62,7 @@ export interface LinkOptions {
   adaptive: boolean;
   prefetch: number;
   idWindow: number;
+  maxIds: number;
   /** Whether there are rooms with history. */
   keeps: boolean;
   previous?: Link;
@@ -101,7 +102,7 @@ export class RabbitmqLink implements Link {
     names: BrokerNames,
     events: LinkEvents,
     life: Life,
-    { prefix, maxBindings, adaptive, prefetch, idWindow, keeps, previous, signal }: LinkOptions,
+    { prefix, maxBindings, adaptive, prefetch, idWindow, maxIds, keeps, previous, signal }: LinkOptions,
   ) {
     this.jobs = new RabbitmqJobs(parts.publishing, parts.consuming, prefix);
     const channel = async () => life.watch(await parts.consuming.createChannel());
@@ -113,12 +114,19 @@ export class RabbitmqLink implements Link {
       const memory: LogMemory | undefined = previous instanceof RabbitmqLink ? previous.#stream?.memory : undefined;
       const logParts = {
         publish: (key: string, payload: Buffer, id: string) =>
-          this.#publish(names.rooms, key, payload, { mandatory: true, messageId: id, persistent: true }),
+          this.#publish(names.rooms, key, payload, {
+            mandatory: true,
+            messageId: id,
+            persistent: true,
+            headers: { [SENT_HEADER]: Date.now() },
+          }),
         channel,
         failed,
         signal,
         prefetch,
         idWindow,
+        maxIds,
+        forgot: () => events.forgot(),
       };
       this.#stream = new RabbitmqLog(logParts, names, events, memory);
     }

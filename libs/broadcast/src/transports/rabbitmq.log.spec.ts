@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import type { LogPage } from '../transport.js';
 import { RabbitmqLog, type LogMemory } from './rabbitmq.log.js';
 import { brokerNames, MARK_KEY } from './rabbitmq.names.js';
+import { FARTHEST } from './rabbitmq.scans.js';
 import { Places } from './rabbitmq.places.js';
 
 type Hear = (message: ConsumeMessage) => void;
@@ -17,6 +18,8 @@ class Stream {
   /** Tags that hear what is published. */
   readonly #live = new Map<string, Hear>();
   end: number;
+  forgotten = 0;
+  readonly published: string[] = [];
 
   /** @param last where the link before was; a process that has just started had none */
   constructor(last: number | undefined, end: number) {
@@ -24,6 +27,7 @@ class Stream {
     this.memory = {
       ...(last !== undefined && { last: { offset: last, message: message(last, `old-${last}`) } }),
       ids: new Map(),
+      clock: 0,
       places: new Places(),
       channels: new Map([['room.r', 'log:r']]),
     };
@@ -53,6 +57,7 @@ class Stream {
       {
         publish: (key, _payload, id) => {
           const published = message(++this.end, id, key);
+          this.published.push(id);
           for (const hear of this.#live.values()) hear(published);
           return Promise.resolve();
         },
@@ -61,6 +66,8 @@ class Stream {
         signal: this.listening.signal,
         prefetch: 500,
         idWindow: 60_000,
+        maxIds: 1_000,
+        forgot: () => this.forgotten++,
       },
       brokerNames('', 'i', 'n'),
       {
@@ -68,17 +75,18 @@ class Stream {
         lost: () => undefined,
         blocked: () => undefined,
         gap: ({ message }) => this.gaps.push(message),
+        forgot: () => undefined,
       },
       this.memory,
     );
   }
 }
 
-function message(offset: number, id: string, key = 'room.r'): ConsumeMessage {
+function message(offset: number, id: string, key = 'room.r', sent = Date.now()): ConsumeMessage {
   return {
     content: Buffer.from(id),
     fields: { routingKey: key, deliveryTag: offset },
-    properties: { messageId: id, headers: { 'x-stream-offset': offset } },
+    properties: { messageId: id, headers: { 'x-stream-offset': offset, sent } },
   } as unknown as ConsumeMessage;
 }
 
@@ -126,7 +134,7 @@ describe('a link that resumes in the stream', () => {
   });
 
   it('tells of a gap where messages are cut away under it while it follows, and of none where a segment begins', async () => {
-    const stream = new Stream(10, 12);
+    const stream = new Stream(10, 10);
     let hear!: Hear;
     await stream
       .log((offset, each) => {
@@ -134,11 +142,12 @@ describe('a link that resumes in the stream', () => {
         return true;
       })
       .start();
-    for (const at of [11, 13, 14]) hear(message(at, `m-${at}`));
-    expect(stream).toMatchObject({ heard: ['m-11', 'm-13', 'm-14'], gaps: [] });
-    for (const at of [20, 21]) hear(message(at, `m-${at}`));
-    expect(stream.heard.slice(3)).toEqual(['m-20', 'm-21']);
-    expect(stream.gaps).toEqual([expect.stringContaining('it goes on at 21 only')]);
+    // Its own mark is at 11.
+    for (const at of [12, 14, 15]) hear(message(at, `m-${at}`));
+    expect(stream).toMatchObject({ heard: ['m-12', 'm-14', 'm-15'], gaps: [] });
+    for (const at of [21, 22]) hear(message(at, `m-${at}`));
+    expect(stream.heard.slice(3)).toEqual(['m-21', 'm-22']);
+    expect(stream.gaps).toEqual([expect.stringContaining('it goes on at 22 only')]);
   });
 
   it('leaves to the next link what it is not listened to for any more', async () => {
@@ -151,14 +160,14 @@ describe('a link that resumes in the stream', () => {
       })
       .start();
     stream.listening.abort();
-    hear(message(12, 'late'));
+    hear(message(13, 'late'));
     expect(stream.heard).toEqual([]);
-    expect(stream.memory.last!.offset).toBe(10);
+    expect(stream.memory.last!.offset).toBe(12);
   });
 
   it('passes over a copy of what was heard before', async () => {
     const stream = new Stream(10, 12);
-    stream.memory.ids.set('room.r\nold-9', { place: 10, at: performance.now() });
+    stream.memory.ids.set('room.r\nold-9', { place: 10, at: Date.now() });
     await stream
       .log((offset, hear) => {
         for (const each of [message(10, 'old-10'), message(11, 'old-9'), message(12, 'new')]) hear(each);
@@ -182,11 +191,64 @@ describe('the first link of a process', () => {
     expect(stream).toMatchObject({ heard: [], gaps: [] });
   });
 
-  it('is given up where they cannot be read in time: it would take copies for messages', async () => {
+  it('is given up where nothing comes: it would take copies for messages', async () => {
     const stream = new Stream(undefined, 12);
     const log = stream.log((offset) => offset === 'next');
     await expect(log.start()).rejects.toMatchObject({ code: 'TIMEOUT' });
     expect(stream.attached).not.toContain('next');
+  });
+
+  it('opens while it gets on with them, and reads no history before it has come to their end', async () => {
+    const stream = new Stream(undefined, 0);
+    let hear!: Hear;
+    let at = 0;
+    const log = stream.log((offset, each) => {
+      if (typeof offset === 'number') for (let old = offset; old <= stream.end; old++) each(message(old, `m-${old}`));
+      // The consumer of its own hears what is published when all before it has come.
+      else hear = each;
+      return typeof offset === 'number';
+    });
+    const slow = setInterval(() => hear(message(at, `m-${at++}`)), 20);
+    await log.start();
+    const reading = log.read('r', { limit: 1 });
+    await expect(
+      Promise.race([reading, new Promise((resolve) => setTimeout(resolve, 200, 'nothing yet'))]),
+    ).resolves.toBe('nothing yet');
+    clearInterval(slow);
+    stream.end = at;
+    hear(message(at, stream.published.at(-1)!, MARK_KEY));
+    await expect(reading).resolves.toMatchObject({ entries: [{ id: `m-${at - 1}` }] });
+  });
+
+  it('tells the age of an id by when it was sent, not by when it is read', async () => {
+    const stream = new Stream(undefined, 12);
+    stream.memory.channels.set('room.r', 'log:r');
+    let hear!: Hear;
+    await stream
+      .log((_offset, each) => {
+        hear = each;
+        each(message(10, 'daily', 'room.r', Date.now() - 59_000));
+        return true;
+      })
+      .start();
+    hear(message(14, 'daily', 'room.r', Date.now() - 500));
+    expect(stream.heard).toEqual([]);
+    const now = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 2_000);
+    try {
+      hear(message(15, 'daily', 'room.r', Date.now()));
+    } finally {
+      now.mockRestore();
+    }
+    expect(stream.heard).toEqual(['daily']);
+  });
+
+  it('knows a bounded number of ids, and says when one has to go before its time', async () => {
+    const stream = new Stream(undefined, 0);
+    let hear!: Hear;
+    await stream.log((_offset, each) => ((hear = each), true)).start();
+    for (let at = 10; at < 1_100; at++) hear(message(at, `m-${at}`));
+    expect(stream.memory.ids.size).toBe(1_000);
+    expect(stream.forgotten).toBe(91);
   });
 });
 
@@ -194,12 +256,19 @@ describe('a read', () => {
   const ROOMS = ['a', 'b', 'c'];
 
   /** A log that has followed a stream of these rooms' messages, from the offset on with which the stream begins now or later. */
-  async function followed(rooms: readonly string[], { cut = 0, from = 0, readable = Infinity }) {
+  async function followed(rooms: readonly string[], { cut = 0, from = 0, readable = Infinity } = {}) {
     const kept = rooms.map((room, at) => message(at, `m-${at}`, `room.${room}`)).slice(cut);
     const read: number[] = [];
+    let heldAt: number | undefined;
+    let release: () => void = () => undefined;
     const stream = new Stream(undefined, rooms.length - 1);
     const log = stream.log((start, hear) => {
       const isRead = typeof start === 'number';
+      if (isRead && start === heldAt) {
+        heldAt = undefined;
+        release = () => kept.filter((each) => each.fields.deliveryTag >= start).forEach(hear);
+        return true;
+      }
       for (const each of kept) {
         const at = each.fields.deliveryTag;
         if (at < (isRead ? start : Math.max(from, cut)) || (isRead && at > readable)) continue;
@@ -211,7 +280,11 @@ describe('a read', () => {
     await log.start();
     // The mark that it has published.
     kept.push(message(stream.end, 'mark', MARK_KEY));
-    return { log, read };
+    const hold = (start: number) => {
+      heldAt = start;
+      return () => release();
+    };
+    return { log, read, hold };
   }
 
   it('finds the same, however much of the stream has been followed', async () => {
@@ -256,6 +329,26 @@ describe('a read', () => {
     read.length = 0;
     await log.read('b', { limit: 10 });
     expect(Math.min(...read)).toBeGreaterThan(6_000);
+  });
+
+  it('comes to what is far ahead a part at a time, where the places are known', async () => {
+    const rooms = ['b', ...Array<string>(5).fill('b'), ...Array<string>(FARTHEST).fill('a'), 'b', 'b'];
+    const { log } = await followed(rooms);
+    const on = await log.read('b', { from: 's.1', limit: 10 });
+    expect([on.entries.map(({ pos }) => pos), on.more]).toEqual([['s.2', 's.3', 's.4', 's.5', 's.6'], true]);
+    const rest = await log.read('b', { from: on.entries.at(-1)!.pos, limit: 10 });
+    expect(rest).toMatchObject({ at: { id: 'm-5' }, more: false });
+    expect(rest.entries.map(({ pos }) => pos)).toEqual([`s.${FARTHEST + 7}`, `s.${FARTHEST + 8}`]);
+  });
+
+  it('does not wait for one of a part that is far away', async () => {
+    const rooms = ['b', ...Array<string>(5_000).fill('a'), 'c'];
+    const { log, hold } = await followed(rooms);
+    const held = hold(0);
+    const far = log.read('b', { limit: 1 });
+    await expect(log.read('c', { limit: 1 })).resolves.toMatchObject({ entries: [{ id: 'm-5001' }] });
+    held();
+    await expect(far).resolves.toMatchObject({ entries: [{ id: 'm-0' }] });
   });
 
   it('goes through the part of the stream in which the room has messages, where that is known', async () => {

@@ -16,29 +16,31 @@ import { epochOf, offsetOf, positionOf, type Mark, type Position } from '../posi
 import type { AppendOptions, Channel, LinkEvents, LogEntry, LogPage, ReadOptions, RoomLog } from '../transport.js';
 import { ulid } from '../ulid.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
-import { MARK_KEY, routingKey, type BrokerNames } from './rabbitmq.names.js';
+import { MARK_KEY, routingKey, SENT_HEADER, type BrokerNames } from './rabbitmq.names.js';
 import { Places } from './rabbitmq.places.js';
-import { FARTHEST, isSkip, offset, StreamScans } from './rabbitmq.scans.js';
+import { FARTHEST, isSkip, offset, StreamScans, type Scanned } from './rabbitmq.scans.js';
 
 /** All positions are of one log, whose identity the ids in it prove. */
 const EPOCH = 's';
 const EPOCH_START = positionOf(EPOCH, 0);
-/** Ids that are kept, whatever their age. */
-const MAX_IDS = 200_000;
-/** How long the first message may take that shows where the stream goes on, and reading the ids of late, in ms. */
+/** How long the first message may take that shows where the stream goes on, and the next of those of late, in ms. */
 const PATIENCE = 2_000;
-/** Ids of what was said in this time are read where those of the whole window are too many, in ms: senders try again soon. */
-const LATELY = 20_000;
+/** How long a link waits for the messages of late while it gets on with them, in ms. It reads the rest when it is open. */
+const OF_LATE = 3_000;
 /** How long an append that is stored waits for its position, in ms. Then it goes without. */
 const ECHO = 1_000;
 /** Pause before a message is published again that the stream could not take yet, in ms. */
 const BOOT_PAUSE = 50;
 
+const NOTHING: Scanned = { messages: [], skipped: false };
+
 /** What a link hands on to the next: where it was, and the ids of late. */
 export interface LogMemory {
   last?: { offset: number; message: ConsumeMessage };
-  /** By routing key and id, oldest first. */
+  /** By routing key and id, oldest first, with the place of the first copy, and when it was sent by the clock of the stream. */
   readonly ids: Map<string, { place: number; at: number }>;
+  /** The newest time, in ms since 1970, at which a message was sent: an id's age is told by what is in the stream alone. */
+  clock: number;
   /** Where the messages of all rooms are. */
   readonly places: Places;
   /** By routing key: rooms that are listened to. */
@@ -55,6 +57,10 @@ export interface LogParts {
   readonly signal: AbortSignal;
   readonly prefetch: number;
   readonly idWindow: number;
+  /** Ids that are kept, however young. */
+  readonly maxIds: number;
+  /** One of them had to go before its time. */
+  readonly forgot: () => void;
 }
 
 type Consume = (offset: unknown) => Promise<string>;
@@ -68,6 +74,10 @@ export class RabbitmqLog implements RoomLog {
   readonly #scans: StreamScans;
   /** Who waits for a message of its own to come back. */
   readonly #echoes = new Map<string, Set<(place: number) => void>>();
+  /** Settles when what was said before this link is heard, as far as that can be known: what is read ends there. */
+  #caughtUp?: Promise<unknown>;
+  /** Resolves when nothing more is heard. */
+  readonly #ended: Promise<void>;
   /** Whether what arrives is delivered: not while only ids are read. */
   #delivering = false;
   /** Hears the first message of a link that goes on where another one was. */
@@ -79,8 +89,9 @@ export class RabbitmqLog implements RoomLog {
     this.#parts = parts;
     this.#names = names;
     this.#events = events;
+    this.#ended = new Promise((resolve) => parts.signal.addEventListener('abort', () => resolve()));
     this.#scans = new StreamScans(parts.channel, names.log, parts.failed);
-    this.memory = memory ?? { ids: new Map(), places: new Places(), channels: new Map() };
+    this.memory = memory ?? { ids: new Map(), clock: 0, places: new Places(), channels: new Map() };
   }
 
   /** Begins to follow the stream: where the link before was, or now. */
@@ -101,7 +112,7 @@ export class RabbitmqLog implements RoomLog {
       return consumerTag;
     };
     if (this.memory.last) await this.#resume(this.memory.last, consume, (tag) => channel.cancel(tag));
-    else await this.#begin(consume, (tag) => channel.cancel(tag));
+    else await this.#begin(consume);
     this.#delivering = true;
   }
 
@@ -120,43 +131,49 @@ export class RabbitmqLog implements RoomLog {
   }
 
   async read(room: string, { from, before, limit }: ReadOptions): Promise<LogPage> {
+    if (this.#caughtUp) await Promise.race([this.#caughtUp, this.#ended]);
     const key = routingKey(`room:${room}`);
     const end = this.memory.last?.offset ?? -1;
     if (epochOf(from ?? before ?? EPOCH_START) !== EPOCH) return { entries: [], more: before !== undefined };
-    if (from !== undefined) {
-      const start = offsetOf(from) - 1;
-      if (start > end) return { entries: [], more: false };
-      const { last } = this.memory;
-      if (last && start === last.offset) return { at: this.#entry(last.message), entries: [], more: false };
-      const stop = this.#endOf(key, { start, end, limit });
-      // Nobody would wait for so much: it counts as what is not kept any more.
-      if (stop - start > FARTHEST) return { entries: [], more: true };
-      // The one at the position itself, and one more than is asked for.
-      const { first, messages, skipped } = await this.#scans.scan({ key, start, end: stop, limit: limit + 2 });
-      if (skipped) return { entries: [], more: true };
-      const found = first && offset(first) === start ? first : undefined;
-      // All streams begin alike. Nobody can have seen of which one this is the start: the id fits no one who comes back.
-      const isStart = start < 0 && (!first || offset(first) === 0);
-      const at = found ? this.#entry(found) : isStart ? { pos: from, id: '' } : undefined;
-      const entries = this.#firstCopies(messages).filter((message) => message !== found);
-      return {
-        at,
-        entries: entries.slice(0, limit).map((each) => this.#entry(each)),
-        more: entries.length > limit || messages.length === limit + 2,
-      };
-    }
+    if (from !== undefined) return this.#readOn(key, { from, end, limit });
     const stop = before === undefined ? end : Math.min(end, offsetOf(before) - 2);
     const found = await this.#lastOf(key, stop, limit + 1);
     const entries = found.messages.map((each) => this.#entry(each));
     return { entries: entries.slice(-limit), more: entries.length > limit || found.more };
   }
 
-  /** How far it has to be read for the messages of a room after a place. */
-  #endOf(key: string, { start, end, limit }: { start: number; end: number; limit: number }): number {
-    const { places } = this.memory;
-    const known = places.between(key, start + 1, end);
-    const last = known[limit] ?? known.at(-1) ?? (places.from ?? Infinity) - 1;
-    return Math.min(end, Math.max(0, start, last));
+  /** What is at a place, and the messages of a room after it. */
+  async #readOn(key: string, { from, end, limit }: { from: Position; end: number; limit: number }): Promise<LogPage> {
+    const start = offsetOf(from) - 1;
+    if (start > end) return { entries: [], more: false };
+    const { last, places } = this.memory;
+    if (last && start === last.offset) return { at: this.#entry(last.message), entries: [], more: false };
+    // One more than is asked for.
+    const known = places.between(key, start + 1, end).slice(0, limit + 1);
+    const isKnown = places.from !== undefined && places.from <= start + 1;
+    const begin = isKnown ? known[0] : start + 1;
+    // Nobody would wait for more than this. Where nothing is known of it, it counts as what is not kept any more.
+    const farthest = (begin ?? 0) + FARTHEST;
+    const stop = known.findLast((offset) => offset <= farthest) ?? (places.from ?? Infinity) - 1;
+    const isFar = known.some((offset) => offset > farthest);
+    if (!isKnown && (isFar || Math.min(stop, end) > farthest)) return { entries: [], more: true };
+    const [{ first }, { messages, skipped }] = await Promise.all([
+      this.#scans.scan({ key, start, end: Math.max(0, start), limit: 1 }),
+      begin === undefined || begin > end
+        ? NOTHING
+        : this.#scans.scan({ key, start: begin, end: Math.min(stop, end), limit: limit + 1 }),
+    ]);
+    if (skipped) return { entries: [], more: true };
+    const found = first && offset(first) === start ? first : undefined;
+    // All streams begin alike. Nobody can have seen of which one this is the start: the id fits no one who comes back.
+    const isStart = start < 0 && (!first || offset(first) === 0);
+    const at = found ? this.#entry(found) : isStart ? { pos: from, id: '' } : undefined;
+    const entries = this.#firstCopies(found ? [found, ...messages] : messages).filter((message) => message !== found);
+    return {
+      at,
+      entries: entries.slice(0, limit).map((each) => this.#entry(each)),
+      more: isFar || entries.length > limit || messages.length > limit,
+    };
   }
 
   /** The last messages of a room up to an offset: those whose places are known are not looked for. */
@@ -199,20 +216,30 @@ export class RabbitmqLog implements RoomLog {
   }
 
   /**
-   * A process that has just started: it reads the ids of late, as many as can be read in short time, and follows from now.
-   * Without those that senders may still say again it would take second copies for messages: rather there is no link yet.
+   * A process that has just started: it reads what was said of late, or it would take second copies for messages, and
+   * follows from now. Where that is much, the link opens before it is read to the end: what comes has its order all the same.
    */
-  async #begin(consume: Consume, cancel: Cancel): Promise<void> {
-    const { idWindow } = this.#parts;
-    for (const [window, patience] of [
-      [idWindow, PATIENCE / 2],
-      [Math.min(LATELY, idWindow), PATIENCE],
-    ] as const) {
-      const tag = await consume({ '!': 'timestamp', value: Math.floor((Date.now() - window) / 1_000) });
-      if (await within(patience, this.#mark())) return;
-      await cancel(tag);
+  async #begin(consume: Consume): Promise<void> {
+    const from = Date.now() - this.#parts.idWindow;
+    this.memory.clock = from;
+    await consume({ '!': 'timestamp', value: Math.floor(from / 1_000) });
+    const mark = this.#mark();
+    this.#readBehind(mark);
+    for (const until = performance.now() + OF_LATE; performance.now() < until;) {
+      const before = this.memory.last?.offset;
+      if (await within(PATIENCE / 2, mark)) return;
+      if (this.memory.last?.offset === before) throw new BroadcastError('TIMEOUT', 'the stream stays silent');
     }
-    throw new BroadcastError('TIMEOUT', 'the ids of late cannot be read in time');
+  }
+
+  /** Nothing is read before this has settled. */
+  #readBehind(work: Promise<unknown>): void {
+    const caughtUp = work
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#caughtUp === caughtUp) this.#caughtUp = undefined;
+      });
+    this.#caughtUp = caughtUp;
   }
 
   /** Goes on after the last message that the link before has heard, if that is still where it was. */
@@ -225,7 +252,11 @@ export class RabbitmqLog implements RoomLog {
       this.#lost(why, message);
     });
     const tag = await consume(last.offset);
-    if (await within(PATIENCE, first)) return;
+    if (await within(PATIENCE, first)) {
+      // A broker that takes no messages now takes no mark: then what it has sent by then has to do.
+      this.#readBehind(within(PATIENCE, this.#mark()));
+      return;
+    }
     await cancel(tag);
     // Either it is slow, or it was attached behind the end of a stream that was made anew, where it would be silent until
     // that has grown to there. What is published now tells which.
@@ -295,9 +326,11 @@ export class RabbitmqLog implements RoomLog {
       if (this.#delivering) this.#tell(last.offset, `it goes on at ${place(message)} only`, message);
     }
     this.memory.last = { offset: there, message };
+    // Whoever's clock is ahead must not make the others' ids old.
+    this.memory.clock = Math.max(this.memory.clock, Math.min(sentAt(message) ?? 0, Date.now()));
     const key = message.fields.routingKey;
     const id: unknown = message.properties.messageId;
-    if (typeof id === 'string' && !this.#isNew(`${key}\n${id}`, there + 1)) return;
+    if (typeof id === 'string' && !this.#isNew(`${key}\n${id}`, message)) return;
     this.memory.places.add(key, there);
     const channel = this.#delivering ? this.memory.channels.get(key) : undefined;
     if (!channel) return;
@@ -309,31 +342,46 @@ export class RabbitmqLog implements RoomLog {
   }
 
   /** Keeps the place of an id, and tells who waits for it. Returns whether this is the first copy. */
-  #isNew(name: string, place: number): boolean {
-    const { ids } = this.memory;
-    const known = ids.get(name);
-    const now = performance.now();
-    if (!known) ids.set(name, { place, at: now });
-    for (const tell of this.#echoes.get(name) ?? []) tell(known?.place ?? place);
+  #isNew(name: string, message: ConsumeMessage): boolean {
+    const { ids, clock } = this.memory;
+    const { idWindow, maxIds, forgot } = this.#parts;
+    const before = ids.get(name);
+    const known = before && clock - before.at < idWindow ? before : undefined;
+    if (!known) {
+      ids.delete(name);
+      ids.set(name, { place: place(message), at: clock });
+    }
+    for (const tell of this.#echoes.get(name) ?? []) tell(known?.place ?? place(message));
     for (const [old, { at }] of ids) {
-      if (ids.size <= MAX_IDS && now - at < this.#parts.idWindow) break;
+      const isYoung = clock - at < idWindow;
+      if (isYoung && ids.size <= maxIds) break;
+      if (isYoung) forgot();
       ids.delete(old);
     }
     return !known;
   }
 
   #placeOf(key: string, id: string): number | undefined {
-    return this.memory.ids.get(`${key}\n${id}`)?.place;
+    const known = this.memory.ids.get(`${key}\n${id}`);
+    return known && Date.now() - known.at < this.#parts.idWindow ? known.place : undefined;
   }
 
   /** Leaves later copies out: those of messages whose first copy is known, or is among these. */
   #firstCopies(messages: readonly ConsumeMessage[]): ConsumeMessage[] {
-    const seen = new Set<string>();
+    const first = new Map<string, ConsumeMessage>();
+    const { idWindow } = this.#parts;
     return messages.filter((message) => {
       const id: unknown = message.properties.messageId;
       if (typeof id !== 'string') return true;
-      const known = this.#placeOf(message.fields.routingKey, id);
-      return (known === undefined || known >= place(message)) && !seen.has(id) && seen.add(id);
+      // Without a time, nobody can tell how much later it was: then it is a copy.
+      const sent = sentAt(message) ?? 0;
+      const isCopy = (at: number) => sent - at < idWindow;
+      const known = this.memory.ids.get(`${message.fields.routingKey}\n${id}`);
+      if (known && known.place < place(message) && isCopy(known.at)) return false;
+      const before = first.get(id);
+      if (before && isCopy(sentAt(before) ?? 0)) return false;
+      first.set(id, message);
+      return true;
     });
   }
 
@@ -384,6 +432,12 @@ function place(message: ConsumeMessage): number {
 
 function position(place: number): Position {
   return positionOf(EPOCH, place);
+}
+
+/** When a message was sent, in ms since 1970, as its sender says. */
+function sentAt({ properties }: ConsumeMessage): number | undefined {
+  const sent: unknown = properties.headers?.[SENT_HEADER];
+  return typeof sent === 'number' ? sent : undefined;
 }
 
 function keyOf(channel: Channel): string {

@@ -32,6 +32,9 @@ export const EVERY_ROOM = 'room.#';
 /** Reaches the stream and nothing else: by it an instance finds the stream's end. */
 export const MARK_KEY = 'log.mark';
 
+/** Header of a message in the log: when it was sent, in ms since 1970, by the clock of its sender. */
+export const SENT_HEADER = 'sent';
+
 export function isRoom(channel: Channel): boolean {
   return channel.startsWith('room:');
 }

@@ -24,6 +24,17 @@ export interface Scanned {
   readonly skipped: boolean;
 }
 
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Those that one scan is for. */
+interface Group extends Range {
+  end: number;
+  readonly together: Waiting[];
+}
+
 interface Waiting extends ScanRequest {
   first?: ConsumeMessage;
   readonly messages: ConsumeMessage[];
@@ -38,6 +49,8 @@ const PREFETCH = 1_000;
 const TIMEOUT = 20_000;
 /** Offsets between what two want, up to which one scan is for both: a scan of its own takes about as long as reading these. */
 const NEAR = 1_000;
+/** Scans at once, each over a channel of its own. */
+const AT_ONCE = 4;
 /** Offsets that are looked through for the last messages of a room, at first. */
 const STEP = 2_000;
 /** Then at most so many times as many; fewer where the room's share of what was read says that these will do. */
@@ -50,7 +63,8 @@ export class StreamScans {
   readonly #queue: string;
   readonly #failed: (cause: Error) => void;
   #waiting: Waiting[] = [];
-  #running = false;
+  readonly #running = new Set<Group>();
+  #asked = false;
 
   constructor(channel: () => Promise<AmqpChannel>, queue: string, failed: (cause: Error) => void) {
     this.#channel = channel;
@@ -69,7 +83,13 @@ export class StreamScans {
         fail: reject,
       };
       this.#waiting.push(waiting);
-      if (!this.#running) void this.#run();
+      // Those who ask in the same turn share a scan.
+      if (this.#asked) return;
+      this.#asked = true;
+      setImmediate(() => {
+        this.#asked = false;
+        this.#next();
+      });
     });
   }
 
@@ -103,24 +123,31 @@ export class StreamScans {
     return { messages: messages.slice(-limit), more: last >= 0 };
   }
 
-  async #run(): Promise<void> {
-    this.#running = true;
-    while (this.#waiting.length > 0) {
-      const all = this.#waiting;
-      this.#waiting = [];
-      for (const together of groups(all)) {
-        try {
-          await this.#through(together);
-          for (const each of together) each.done();
-        } catch (error) {
-          // What a link that ends says of its channels is nobody's mistake.
-          const cause = toError(error);
-          const lost = () => new BroadcastError('UNAVAILABLE', `the log cannot be read: ${cause.message}`, { cause });
-          for (const each of together) each.fail(error instanceof BroadcastError ? error : lost());
-        }
-      }
+  /** Begins what may be begun: a part of the stream is not read twice at once, those who come meanwhile share the next scan. */
+  #next(): void {
+    for (const group of groups(this.#waiting)) {
+      if (this.#running.size >= AT_ONCE) return;
+      if ([...this.#running].some((running) => isNear(running, group))) continue;
+      this.#running.add(group);
+      const served = new Set(group.together);
+      this.#waiting = this.#waiting.filter((each) => !served.has(each));
+      void this.#serve(group).finally(() => {
+        this.#running.delete(group);
+        this.#next();
+      });
     }
-    this.#running = false;
+  }
+
+  async #serve({ together }: Group): Promise<void> {
+    try {
+      await this.#through(together);
+      for (const each of together) each.done();
+    } catch (error) {
+      // What a link that ends says of its channels is nobody's mistake.
+      const cause = toError(error);
+      const lost = () => new BroadcastError('UNAVAILABLE', `the log cannot be read: ${cause.message}`, { cause });
+      for (const each of together) each.fail(error instanceof BroadcastError ? error : lost());
+    }
   }
 
   async #through(together: readonly Waiting[]): Promise<void> {
@@ -178,17 +205,23 @@ export class StreamScans {
   }
 }
 
-/** Those that one scan is for. */
-function groups(all: readonly Waiting[]): Waiting[][] {
-  const found: Waiting[][] = [];
-  let end = -Infinity;
+/** Those that one scan is for, who waited longest first. */
+function groups(all: readonly Waiting[]): Group[] {
+  const found: Group[] = [];
   for (const each of [...all].sort((one, other) => one.start - other.start)) {
     const last = found.at(-1);
-    if (last && each.start <= end + NEAR) last.push(each);
-    else found.push([each]);
-    end = Math.max(end, each.end);
+    if (last && isNear(last, each)) {
+      last.together.push(each);
+      last.end = Math.max(last.end, each.end);
+    } else found.push({ start: each.start, end: each.end, together: [each] });
   }
-  return found;
+  const since = new Map(all.map((each, index) => [each, index]));
+  const first = ({ together }: Group) => Math.min(...together.map((each) => since.get(each)!));
+  return found.sort((one, other) => first(one) - first(other));
+}
+
+function isNear(one: Range, other: Range): boolean {
+  return one.start <= other.end + NEAR && other.start <= one.end + NEAR;
 }
 
 /** Whether messages are missing between two offsets. A segment may begin with one that is the stream's own, which nobody hears. */

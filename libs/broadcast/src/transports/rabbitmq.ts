@@ -26,6 +26,8 @@ export interface RabbitmqOptions {
   queueBytes?: number;
   /** Bytes of all histories together; the oldest go, in segments of a twentieth. @default 1_000_000_000 */
   logBytes?: number;
+  /** Ids of late that are known at once, so that a second copy is passed over. Above about so many in `idWindow` the oldest go. @default 200_000 */
+  maxIds?: number;
   /** With more live rooms than this the queue hears every room and filters, instead of a binding for each. @default 2000 */
   maxBindings?: number;
   /** @internal `false`: a binding for each room and nothing else, for comparison. @default true */
@@ -43,10 +45,12 @@ export function rabbitmq(options: RabbitmqOptions = {}): Transport {
     queueLength = 50_000,
     queueBytes = 64_000_000,
     logBytes = 1_000_000_000,
+    maxIds = 200_000,
     maxBindings = 2000,
     adaptive = true,
   } = options;
-  const settings = { url, prefix, heartbeat, prefetch, queueLength, queueBytes, logBytes, maxBindings, adaptive };
+  const queue = { prefetch, queueLength, queueBytes };
+  const settings = { url, prefix, heartbeat, ...queue, logBytes, maxIds, maxBindings, adaptive };
   return {
     name: 'rabbitmq',
     address: new URL(url).host,
