@@ -220,7 +220,9 @@ function fitting(schema) {
   if (choices) return fc.oneof(...choices.map(fitting));
   switch (schema.type) {
     case 'string':
-      if (schema.pattern) return fc.oneof(fc.constantFrom(...ROOMS), fc.stringMatching(new RegExp(schema.pattern)));
+      // fast-check makes no text for a pattern that looks ahead.
+      if (schema.pattern && !/\(\?[!=<]/.test(schema.pattern))
+        return fc.oneof(fc.constantFrom(...ROOMS), fc.stringMatching(new RegExp(schema.pattern)));
       return fc.oneof(fc.constantFrom(...ROOMS, 'a', '1s', 'a.1', 'chat'), fc.string({ maxLength: 20 }));
     case 'integer':
     case 'number': {
