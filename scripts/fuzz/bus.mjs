@@ -25,6 +25,7 @@ export class BusSurface {
   #client;
   /** @type {Buffer[]} */
   #caught = [];
+  #reading;
 
   constructor(parts) {
     this.#parts = parts;
@@ -52,11 +53,14 @@ export class BusSurface {
         await this.#side.send(next);
       }
       await this.#side.flush();
-      await this.#read();
+      // It has taken them all, when it has taken this.
+      await this.#ask('room:send', { room: ROOMS[0], event: 'chat', data: 1 });
+      this.#reading ??= this.#read().finally(() => (this.#reading = undefined));
     }
   }
 
   async stop() {
+    await this.#reading;
     this.#client.disconnect();
     await this.#side.close();
   }
@@ -84,7 +88,10 @@ export class BusSurface {
     if (this.#caught.length < 10) throw new Error(`only ${this.#caught.length} messages were caught`);
   }
 
-  /** A client that asks is answered, whatever is in the histories by now. */
+  /**
+   * A client that asks is answered, whatever is in the histories by now. It takes its time: instances that were made up
+   * are waited for.
+   */
   async #read() {
     const [each] = fc.sample(room, 1);
     for (const [event, body] of [

@@ -3,19 +3,14 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { WebSocket } from 'ws';
 import { GatewayProcess } from '../soak/gateways.mjs';
+import { Inspector } from './inspector.mjs';
 
 const CRASH = /unhandled ?rejection|uncaught ?exception|MaxListenersExceeded|heap out of memory/i;
-const MB = 1024 * 1024;
 
 export class Subject extends GatewayProcess {
   #log;
-  #inspector;
-  #asked = 0;
-  /** @type {Map<number, (result: any) => void>} */
-  #waiting = new Map();
+  #inspector = new Inspector();
 
   constructor({ environment, ...options }) {
     super({ ...options, environment: { NODE_OPTIONS: '--inspect=127.0.0.1:0', ...environment } });
@@ -24,31 +19,16 @@ export class Subject extends GatewayProcess {
 
   async start() {
     await super.start();
-    const [url] = /ws:\/\/127\.0\.0\.1:\d+\/[\w-]+/.exec(readFileSync(this.#log, 'utf8'));
-    this.#inspector = new WebSocket(url);
-    this.#inspector.on('message', (data) => {
-      const { id, result } = JSON.parse(data.toString());
-      this.#waiting.get(id)?.(result);
-      this.#waiting.delete(id);
-    });
-    await new Promise((resolve, reject) => this.#inspector.once('open', resolve).once('error', reject));
+    await this.#inspector.open(readFileSync(this.#log, 'utf8'));
   }
 
   async end(signal) {
-    this.#inspector?.close();
+    this.#inspector.close();
     await super.end(signal);
   }
 
-  /** In MB: the heap after everything that nobody holds is collected, and what the system gives the process. */
-  async memory() {
-    for (let i = 0; i < 2; i++) {
-      await this.#ask('HeapProfiler.collectGarbage');
-      await sleep(100);
-    }
-    const expression = 'JSON.stringify(process.memoryUsage())';
-    const { result } = await this.#ask('Runtime.evaluate', { expression });
-    const { heapUsed, external, rss } = JSON.parse(result.value);
-    return { heap: round((heapUsed + external) / MB), rss: round(rss / MB) };
+  memory() {
+    return this.#inspector.memory();
   }
 
   /** @returns {Promise<{ connections: number, broker: Record<string, number>, refused: Record<string, number> }>} */
@@ -63,16 +43,4 @@ export class Subject extends GatewayProcess {
       .split('\n')
       .filter((line) => CRASH.test(line));
   }
-
-  #ask(method, params = {}) {
-    const id = ++this.#asked;
-    return new Promise((resolve) => {
-      this.#waiting.set(id, resolve);
-      this.#inspector.send(JSON.stringify({ id, method, params }));
-    });
-  }
-}
-
-function round(number) {
-  return Math.round(number * 10) / 10;
 }
