@@ -5,10 +5,11 @@
 import { until } from '@app/broadcast/testing';
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import { Redis } from 'ioredis';
 import { WebSocket } from 'ws';
 import { startRabbitmq } from '../brokers/rabbitmq.js';
 import { startRedis } from '../brokers/redis.js';
-import { pairs, type Pair } from './pair.js';
+import { brokerOf, pairs, type Pair } from './pair.js';
 import { Client, endAll, runGateway, runNode, type RunningGateway } from './processes.js';
 
 interface Inspector {
@@ -223,6 +224,38 @@ describe('a gateway among strangers', () => {
     await until('they are gone', async () => (await connections(gateway.url)) === 0);
     await until('memory is what it was', async () => (await inspector.memory()).heap < before.heap + 6, 30_000);
   }, 60_000);
+});
+
+describe('a history that somebody else has written over', () => {
+  it.each([
+    ['another kind', 'log', ['SET', 'x']],
+    ['another kind of top', 'meta', ['SET', 'x']],
+    ['a top that is no number', 'meta', ['HSET', 's', 'x']],
+  ])('with %s refuses with a code, and is one again when that is deleted', async (_what, part, [command, ...value]) => {
+    const environment = brokerOf('redis');
+    const gateway = await runGateway({ ...environment, ROOM_PROFILES: '{"live":{"history":{"size":0}}}' });
+    const redis = new Redis(process.env['TEST_REDIS_URL']!);
+    const key = `{${environment['BROADCAST_PREFIX']}live_room:r}:${part}`;
+    try {
+      const ann = await new Client(gateway.url).join('r');
+      expect(await ann.say('r', 1)).toMatchObject({ ok: true });
+      if (command === 'SET') await redis.del(key);
+      await redis.call(command!, key, ...value);
+      const codes = [await ann.say('r', 2), await ann.ask('room:history', { room: 'r' })].map(
+        ({ ok, error }) => error?.code ?? ok,
+      );
+      for (const code of codes) expect(['UNAVAILABLE', true]).toContain(code);
+      expect(codes).toContain('UNAVAILABLE');
+      await redis.del(key);
+      // Between the two histories there is a gap, of which is told; then everything is heard.
+      await until('it is heard again', async () => (await ann.say('r', 3)).ok && ann.chats.includes(3));
+      ann.close();
+    } finally {
+      redis.disconnect();
+      await gateway.end('SIGTERM');
+    }
+    expect(gateway.output()).not.toMatch(/"level":"error"|ERROR/);
+  });
 });
 
 describe('npm run fuzz', () => {
