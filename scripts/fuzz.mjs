@@ -47,6 +47,8 @@ const logs = mkdtempSync(join(tmpdir(), 'roomcast-fuzz-'));
 let broker;
 let subject;
 process.on('exit', () => subject?.abandon());
+// The broker ends by itself when this process is gone.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 
 try {
   const summary = await fuzz();
