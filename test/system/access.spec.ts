@@ -2,7 +2,7 @@
  * Who is let in, what a token allows, and what happens when it ends: over two gateways on each transport.
  */
 import { until } from '@app/broadcast/testing';
-import { exportJWK, generateKeyPair, SignJWT, type JWTPayload } from 'jose';
+import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT, type JWTPayload } from 'jose';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pairs, type Pair } from './pair.js';
@@ -14,6 +14,17 @@ const now = () => Math.floor(Date.now() / 1_000);
 
 function token(claims: JWTPayload): Promise<string> {
   return new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(key);
+}
+
+async function signedByPair(claims: JWTPayload): Promise<string> {
+  const { privateKey } = await generateKeyPair('RS256');
+  return new SignJWT(claims).setProtectedHeader({ alg: 'RS256' }).sign(privateKey);
+}
+
+/** Well signed, with claims that become those of the token only if they are copied carelessly. */
+async function withPrototype(): Promise<object> {
+  const claims = JSON.parse('{"iss":"https://us","__proto__":{"sub":"eve"},"constructor":{"sub":"eve"}}') as JWTPayload;
+  return { token: await token(claims) };
 }
 
 afterAll(endAll);
@@ -50,6 +61,13 @@ describe.each(pairs)('access to two gateways over %s', (_transport, start) => {
   it.each<[string, () => Promise<object> | object]>([
     ['of another issuer', async () => ({ token: await token({ sub: 'ann', iss: 'https://them' }) })],
     ['that has expired', async () => ({ token: await token({ sub: 'ann', iss: 'https://us', exp: now() - 60 }) })],
+    ['that is not valid yet', async () => ({ token: await token({ sub: 'ann', iss: 'https://us', nbf: now() + 60 }) })],
+    ['without a signature', () => ({ token: new UnsecuredJWT({ sub: 'ann', iss: 'https://us' }).encode() })],
+    [
+      'of a key pair, where there is a secret',
+      async () => ({ token: await signedByPair({ sub: 'ann', iss: 'https://us' }) }),
+    ],
+    ['whose user is in its prototype', () => withPrototype()],
     ['that is none', () => ({ token: 'x' })],
     ['that is missing, for the name of somebody', () => ({ user: 'ann' })],
   ])('is refused with a token %s', async (_what, auth) => {

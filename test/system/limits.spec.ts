@@ -83,6 +83,14 @@ describe.each(pairs)('limits of two gateways over %s', (_transport, start) => {
     const gus = await enter(1, 'gus').join('big');
     expect(await gus.say('big', 'x'.repeat(2_000))).toMatchObject({ ok: false, error: { code: 'TOO_LARGE' } });
     expect(await gus.say('big', 'x')).toMatchObject({ ok: true });
+    const body = JSON.stringify({ event: 'chat', data: 'x'.repeat(2_000) });
+    const headers = { 'content-type': 'application/json' };
+    const { status } = await fetch(`${pair.urls[1]}/v1/rooms/big/messages`, { method: 'POST', headers, body });
+    expect(status).toBe(413);
+    const { refused } = (await (await fetch(`${pair.urls[1]}/health/ready`)).json()) as { refused: { size: number } };
+    expect(refused.size).toBe(2);
+    const metrics = await (await fetch(`${pair.urls[1]}/metrics`)).text();
+    expect(metrics).toContain('roomcast_refused_total{reason="size"} 2');
   });
 
   it('let a user connect so many times, and an instance have so many connections', async () => {

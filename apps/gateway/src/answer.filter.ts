@@ -3,14 +3,21 @@
  */
 import { Catch, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { isAck, refusalOf } from './answer.js';
+import { LimitsService } from './limits/limits.service.js';
 
 @Catch()
 export class AnswerFilter implements ExceptionFilter {
   readonly #logger = new Logger(AnswerFilter.name);
+  readonly #limits: LimitsService;
+
+  constructor(limits: LimitsService) {
+    this.#limits = limits;
+  }
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const refusal = refusalOf(thrown);
     if (refusal.error.code === 'INTERNAL') this.#log(thrown, host);
+    if (refusal.error.code === 'TOO_LARGE') this.#limits.tooLarge();
     host.getArgs<unknown[]>().find(isAck)?.(refusal);
   }
 

@@ -2,7 +2,7 @@
  * The way in: who a socket is, whether it may enter, and which of its packets are requests at all.
  */
 import { Injectable } from '@nestjs/common';
-import type { Server as HttpServer } from 'node:http';
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
 import type { Server, Socket } from 'socket.io';
 import { AccessService } from './access/access.service.js';
 import { isAck, refusalOf, RequestError } from './answer.js';
@@ -50,6 +50,7 @@ export class Entrance {
 
   attach(server: Server): void {
     this.#drain.attach(server, server.httpServer as HttpServer);
+    server.engine.use(refuseMethods);
     server.engine.on('connection', (connection: EngineSocket) => {
       if (server.engine.clientsCount > this.#limits.mostConnections) connection.close();
       setTimeout(() => connection.readyState === 'open' || terminate(connection), CONNECT_TIMEOUT + GOODBYE).unref();
@@ -133,6 +134,13 @@ export class Entrance {
     const name = JSON.stringify(String(event).slice(0, 64));
     throw new RequestError('BAD_REQUEST', `unknown request ${name}: expected one of ${REQUESTS.join(', ')}`);
   }
+}
+
+/** Engine.IO answers 500, and nothing more, to a method that no client of it has: nothing has failed here. */
+function refuseMethods({ method = '' }: IncomingMessage, response: ServerResponse, next: () => void): void {
+  if (['GET', 'POST', 'OPTIONS'].includes(method)) return next();
+  const { error } = refusalOf(new RequestError('BAD_REQUEST', 'expected GET or POST'));
+  response.writeHead(400, { 'Content-Type': 'application/json; charset=utf-8' }).end(JSON.stringify({ error }));
 }
 
 function isIn(session: Session, body: unknown): boolean {

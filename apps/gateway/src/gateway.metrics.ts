@@ -9,14 +9,17 @@ import { counter, gauge, type Family } from '../../observability/src/family.js';
 import { Metrics } from '../../observability/src/metrics.js';
 import { Descriptors } from './descriptors.js';
 import { DrainService } from './drain.service.js';
+import { LimitsService } from './limits/limits.service.js';
 
 @WebSocketGateway()
 export class GatewayMetrics implements OnGatewayInit<Server> {
   readonly #drain: DrainService;
   readonly #descriptors: Descriptors;
+  readonly #limits: LimitsService;
   #server?: Server;
 
-  constructor(metrics: Metrics, drain: DrainService, descriptors: Descriptors) {
+  constructor(metrics: Metrics, drain: DrainService, descriptors: Descriptors, limits: LimitsService) {
+    this.#limits = limits;
     this.#drain = drain;
     this.#descriptors = descriptors;
     metrics.add(() => this.#families());
@@ -45,6 +48,11 @@ export class GatewayMetrics implements OnGatewayInit<Server> {
         'Connections and handshakes that were not let in, by reason.',
         { labels: { reason: 'draining' }, value: this.#drain.refused },
         { labels: { reason: 'descriptors' }, value: this.#descriptors.refused },
+      ),
+      counter(
+        'roomcast_refused_total',
+        'What was refused because there was too much of it, by reason.',
+        ...Object.entries(this.#limits.counts).map(([reason, value]) => ({ labels: { reason }, value })),
       ),
       ...families('deliveries', adapter.deliveries ?? {}, DELIVERY_COUNTS),
     ];

@@ -21,6 +21,7 @@ import { GatewayModule } from './gateway.module.js';
 import { prepareApi } from './http/api.js';
 import { RequestLog } from './request.log.js';
 import type { Settings } from './settings.js';
+import { endSilence } from './silence.js';
 
 export interface Gateway {
   readonly app: INestApplication;
@@ -65,6 +66,7 @@ export async function startGateway(settings: Settings, transport: Transport = tr
     }),
   );
   app.get(Descriptors).guard(app.getHttpServer());
+  endSilence(app.getHttpServer());
   try {
     await app.listen(settings.PORT, settings.HOST);
   } catch (error) {

@@ -7,6 +7,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RequestError } from '../answer.js';
+import { LimitsService } from '../limits/limits.service.js';
 import type { Settings } from '../settings.js';
 import { ApiKeys } from './api-keys.js';
 import { HttpAnswerFilter, MediaTypeError } from './http-answer.filter.js';
@@ -31,7 +32,7 @@ export function prepareApi(app: NestExpressApplication, settings: Settings): voi
   if (keys.warning !== undefined) new Logger('Api').warn(keys.warning);
   let underWay = 0;
   app.disable('x-powered-by');
-  app.useGlobalFilters(new HttpAnswerFilter());
+  app.useGlobalFilters(new HttpAnswerFilter(app.get(LimitsService)));
   app.use('/v1', (request: IncomingMessage, response: ServerResponse, next: Next) => {
     response.setHeader('Cache-Control', 'no-store');
     response.setHeader('X-Content-Type-Options', 'nosniff');

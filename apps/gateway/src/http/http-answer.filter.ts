@@ -6,6 +6,7 @@ import { BroadcastError } from '@app/broadcast';
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { ServerResponse } from 'node:http';
 import { refusalOf, RequestError, type AnswerCode } from '../answer.js';
+import { LimitsService } from '../limits/limits.service.js';
 
 export const STATUS = {
   BAD_REQUEST: 400,
@@ -31,11 +32,17 @@ export class MediaTypeError extends RequestError {
 @Catch()
 export class HttpAnswerFilter implements ExceptionFilter {
   readonly #logger = new Logger(HttpAnswerFilter.name);
+  readonly #limits: LimitsService;
+
+  constructor(limits: LimitsService) {
+    this.#limits = limits;
+  }
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const refused = asRequestError(thrown);
     const { error } = refusalOf(refused);
     if (error.code === 'INTERNAL') this.#logger.error(thrown);
+    if (error.code === 'TOO_LARGE') this.#limits.tooLarge();
     const response = host.switchToHttp().getResponse<ServerResponse>();
     if (response.headersSent) return void response.destroy();
     response.statusCode = refused instanceof MediaTypeError ? UNSUPPORTED : STATUS[error.code];

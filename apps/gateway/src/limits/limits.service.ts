@@ -12,9 +12,18 @@ import { addressOf, type Handshake } from './address.js';
 import { Buckets } from './buckets.js';
 import { TokenBucket } from './token-bucket.js';
 
-/** What there is too much of: requests, joins or rooms of a socket, messages of a user or in a room, and so on. */
+/** What there is too much of: requests, joins or rooms of a socket, messages of a user or in a room, bytes, and so on. */
 export type LimitReason =
-  'socket' | 'joins' | 'rooms' | 'user' | 'room' | 'slow_mode' | 'handshakes' | 'connections' | 'user_connections';
+  | 'socket'
+  | 'joins'
+  | 'rooms'
+  | 'user'
+  | 'room'
+  | 'slow_mode'
+  | 'handshakes'
+  | 'connections'
+  | 'user_connections'
+  | 'size';
 
 /** Beyond the connections that are allowed, so many more are let in to be told why they are not. */
 const TOLD = 100;
@@ -33,6 +42,7 @@ export class LimitsService {
     handshakes: 0,
     connections: 0,
     user_connections: 0,
+    size: 0,
   };
   readonly #settings: Settings;
   readonly #sessions: Sessions;
@@ -111,6 +121,11 @@ export class LimitsService {
     // Nothing was said.
     ofUser?.giveBack();
     throw this.refusal('room', `too much is said in room ${room} at a time`, second);
+  }
+
+  /** Something was refused for its size, wherever that was found. */
+  tooLarge(): void {
+    this.#counts.size++;
   }
 
   /** What is refused, counted. */

@@ -28,7 +28,7 @@ describe('moderation by HTTP', () => {
       ],
     }).compile();
     app = module.createNestApplication({ logger: false });
-    app.useGlobalFilters(new HttpAnswerFilter());
+    app.useGlobalFilters(new HttpAnswerFilter(app.get(LimitsService)));
     await app.listen(0, '127.0.0.1');
     url = await app.getUrl();
   });

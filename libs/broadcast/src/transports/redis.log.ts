@@ -7,9 +7,10 @@
  *   {live_room:<room>}:id:<id>   the position that the id has
  */
 import type { Redis } from 'ioredis';
+import { BroadcastError } from '../errors.js';
 import { epochOf, newEpoch, offsetOf, POSITION, positionOf, type Mark, type Position } from '../position.js';
 import type { AppendOptions, LogEntry, LogPage, ReadOptions, RoomLog } from '../transport.js';
-import { Script } from './redis.script.js';
+import { Script, type ScriptArgs } from './redis.script.js';
 
 /** How much longer than the messages the epoch and the top are kept, in ms: resuming on a quiet room stays possible. */
 const AFTERLIFE = 24 * 60 * 60_000;
@@ -105,7 +106,7 @@ export class RedisLog implements RoomLog {
     const offset = place === undefined ? -1 : offsetOf(place);
     const key = `{${this.#nameOf(room)}}`;
     const args = [epoch, String(offset), String(limit), from === undefined ? 'before' : 'after'];
-    const answer = (await READ.run(this.#redis, [`${key}:log`, `${key}:meta`], args)) as
+    const answer = (await this.#run(READ, room, [`${key}:log`, `${key}:meta`], args)) as
       [Buffer, Buffer, Buffer, RawEntry[]] | [null];
     if (answer[0] === null) return { entries: [], more: before !== undefined };
     const top = markOf(answer[0], answer[1], answer[2]);
@@ -126,9 +127,21 @@ export class RedisLog implements RoomLog {
   async tops(rooms: readonly string[]): Promise<Mark[]> {
     const asked = rooms.map((room) => {
       const key = `{${this.#nameOf(room)}}`;
-      return TOP.run(this.#redis, [`${key}:log`, `${key}:meta`], [newEpoch(), AFTERLIFE]);
+      return this.#run(TOP, room, [`${key}:log`, `${key}:meta`], [newEpoch(), AFTERLIFE]);
     }) as Promise<[Buffer, Buffer, Buffer]>[];
     return (await Promise.all(asked)).map(([epoch, top, id]) => markOf(epoch, top, id));
+  }
+
+  /** Somebody else may have put something of another kind under these names. */
+  async #run(script: Script, room: string, keys: readonly string[], args: ScriptArgs): Promise<unknown> {
+    try {
+      return await script.run(this.#redis, keys, args);
+    } catch (cause) {
+      if (!(cause instanceof Error) || !/WRONGTYPE|not an integer|out of range|would overflow/.test(cause.message))
+        throw cause;
+      const problem = `what Redis holds for the history of room ${room} is no history: whoever runs it has to delete that`;
+      throw new BroadcastError('UNAVAILABLE', problem, { cause });
+    }
   }
 }
 
