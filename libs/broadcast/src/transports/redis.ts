@@ -9,6 +9,7 @@ import type { Channel, Link, LinkEvents, OpenOptions, RoomLog, Transport } from 
 import { RedisJobs } from './redis.jobs.js';
 import { RedisRecords } from './redis.records.js';
 import { loadScripts, RedisLog, splitPosition } from './redis.log.js';
+import { RedisTurn } from './redis.turn.js';
 
 export interface RedisTransportOptions {
   /** `redis://` or, with TLS, `rediss://`. @default redis://127.0.0.1:6379 */
@@ -36,6 +37,7 @@ class RedisLink implements Link {
   readonly jobs: RedisJobs;
   readonly records: RedisRecords;
   readonly #publisher: Redis;
+  readonly #turn: RedisTurn;
   readonly #subscriber: Redis;
   readonly #prefix: string;
   readonly #events: LinkEvents;
@@ -54,6 +56,7 @@ class RedisLink implements Link {
     this.log = new RedisLog(publisher, (room) => this.#name(`room:${room}`), idWindow);
     this.records = new RedisRecords(publisher, prefix);
     this.#publisher = publisher;
+    this.#turn = new RedisTurn(publisher);
     this.#subscriber = subscriber;
     this.#prefix = prefix;
     this.#events = events;
@@ -81,11 +84,7 @@ class RedisLink implements Link {
       // With its default, closing a connection that is closed already keeps the process alive for two seconds.
       disconnectTimeout: 0,
     };
-    const publisher = new Redis(url, {
-      ...settings,
-      connectionName: `roomcast:${instance}:publish`,
-      enableAutoPipelining: true,
-    });
+    const publisher = new Redis(url, { ...settings, connectionName: `roomcast:${instance}:publish` });
     const subscriber = new Redis(url, { ...settings, connectionName: `roomcast:${instance}:subscribe` });
     const link = new RedisLink(publisher, subscriber, prefix, events, open);
     const abandon = () => void link.close();
@@ -102,11 +101,13 @@ class RedisLink implements Link {
     }
   }
 
-  async publish(channel: Channel, payload: Buffer): Promise<void> {
-    const heard = await this.#publisher.publish(this.#name(channel), payload);
-    if (heard === 0 && channel.startsWith('instance:')) {
-      throw new BroadcastError('NO_LISTENER', `nobody listens to ${channel}`);
-    }
+  publish(channel: Channel, payload: Buffer): Promise<void> {
+    const published = this.#turn.publish(this.#name(channel), payload);
+    // Of a room nobody asks: a promise less for each message.
+    if (!channel.startsWith('instance:')) return published as Promise<unknown> as Promise<void>;
+    return published.then((heard) => {
+      if (heard === 0) throw new BroadcastError('NO_LISTENER', `nobody listens to ${channel}`);
+    });
   }
 
   async subscribe(channels: readonly Channel[]): Promise<void> {
@@ -140,7 +141,7 @@ class RedisLink implements Link {
 
   /** A further connection, for commands that block. */
   async #connect(connectionName: string): Promise<Redis> {
-    const connection = this.#publisher.duplicate({ connectionName, enableAutoPipelining: false });
+    const connection = this.#publisher.duplicate({ connectionName });
     this.#watch(connection);
     await connection.connect();
     return connection;
