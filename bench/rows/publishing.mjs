@@ -39,7 +39,13 @@ export const P4 = {
     };
     const rounds = await Rounds.of(bench, stages, measure, { what: 'P4' });
     for (const [, { stage }] of bench.profile ? stages.slice(0, 2) : []) {
-      await profile(bench, stage, { instance: stage.speaker, who: 'speaks', what: 'publishing', speech, deliveries: count });
+      await profile(bench, stage, {
+        instance: stage.speaker,
+        who: 'speaks',
+        what: 'publishing',
+        speech,
+        deliveries: count,
+      });
     }
     for (const [, { stage }] of stages) await stage.close();
     const figure = { what: 'CPU per publish', unit: 'µs', key: 'cpu', ours: OURS };
