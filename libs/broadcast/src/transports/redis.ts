@@ -102,10 +102,9 @@ class RedisLink implements Link {
   }
 
   publish(channel: Channel, payload: Buffer): Promise<void> {
-    const published = this.#turn.publish(this.#name(channel), payload);
-    // Of a room nobody asks: a promise less for each message.
-    if (!channel.startsWith('instance:')) return published as Promise<unknown> as Promise<void>;
-    return published.then((heard) => {
+    const name = this.#name(channel);
+    if (!channel.startsWith('instance:')) return this.#turn.publish(name, payload);
+    return this.#publisher.publish(name, payload).then((heard) => {
       if (heard === 0) throw new BroadcastError('NO_LISTENER', `nobody listens to ${channel}`);
     });
   }
@@ -180,8 +179,8 @@ class RedisLink implements Link {
 
 /** `room:123` → `live_room:123`, `instance:gw-1` → `roomcast:instance:gw-1`, `all` → `roomcast:all`. */
 export function redisChannel(channel: Channel, prefix: string): string {
-  const [, room] = /^(?:room|log):(.*)$/s.exec(channel) ?? [];
-  return room === undefined ? `${prefix}roomcast:${channel}` : `${prefix}live_room:${escapeRoom(room)}`;
+  const at = channel.startsWith('room:') ? 5 : channel.startsWith('log:') ? 4 : 0;
+  return at === 0 ? `${prefix}roomcast:${channel}` : `${prefix}live_room:${escapeRoom(channel.slice(at))}`;
 }
 
 /**
@@ -189,6 +188,7 @@ export function redisChannel(channel: Channel, prefix: string): string {
  * channel, and half a surrogate pair is no UTF-8: these, and `%`, become `%` and their code in hex.
  */
 function escapeRoom(room: string): string {
+  if (!/[%{}\ud800-\udfff]/.test(room)) return room;
   return room.replace(/[%{}\p{Surrogate}]/gu, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 

@@ -5,16 +5,19 @@
 import type { Command, Redis } from 'ioredis';
 
 /**
- * ARGV: channels and messages, in turn. Answers with what each PUBLISH does: the number of those who heard it, or its error. Sent
- * in full each time: one that Redis had to be taught first would come after what was said later.
+ * ARGV: channels and messages, in turn. Answers with the errors of those that had one, behind their numbers. Sent in full each
+ * time: one that Redis had to be taught first would come after what was said later.
  */
 const PUBLISH_ALL = `
-local answers = {}
+local failed = {}
 for i = 1, #ARGV, 2 do
   local answer = redis.pcall('PUBLISH', ARGV[i], ARGV[i + 1])
-  answers[#answers + 1] = type(answer) == 'table' and answer.err or answer
+  if type(answer) == 'table' then
+    failed[#failed + 1] = (i - 1) / 2
+    failed[#failed + 1] = answer.err
+  end
 end
-return answers`;
+return failed`;
 /** Messages in a command: Redis does nothing else meanwhile. */
 const MOST = 64;
 /** Bytes of a message that goes with others: a script has its own copy of each. */
@@ -23,7 +26,7 @@ const SMALL = 4_096;
 interface Publish {
   readonly channel: string;
   readonly payload: Buffer;
-  resolve(heard: number): void;
+  resolve(): void;
   reject(error: unknown): void;
 }
 
@@ -44,12 +47,13 @@ export class RedisTurn {
     };
   }
 
-  /** Resolves with how many have heard it. */
-  publish(channel: string, payload: Buffer): Promise<number> {
-    if (payload.length > SMALL) return this.#redis.publish(channel, payload);
+  /** Resolves when Redis has it. How many have heard it, `redis.publish()` tells; its place in the order is the same. */
+  publish(channel: string, payload: Buffer): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#begin();
-      if (this.#gathered.push({ channel, payload, resolve, reject }) === MOST) this.#publish();
+      if (payload.length > SMALL) this.#publish();
+      const count = this.#gathered.push({ channel, payload, resolve, reject });
+      if (count === MOST || payload.length > SMALL) this.#publish();
     });
   }
 
@@ -73,16 +77,16 @@ export class RedisTurn {
     const refuse = (error: unknown) => all.forEach((each) => each.reject(error));
     const [first] = all;
     if (all.length === 1 && first) {
-      this.#redis.publish(first.channel, first.payload).then(first.resolve, refuse);
+      this.#redis.publish(first.channel, first.payload).then(() => first.resolve(), refuse);
       return;
     }
-    const args = all.flatMap(({ channel, payload }) => [channel, payload]);
-    this.#redis.call('EVAL', [PUBLISH_ALL, 0, ...args]).then((answers) => {
-      all.forEach((each, index) => {
-        const answer = (answers as (number | string)[])[index];
-        if (typeof answer === 'number') each.resolve(answer);
-        else each.reject(new Error(answer));
-      });
+    const args: (string | Buffer)[] = [PUBLISH_ALL, '0'];
+    for (const { channel, payload } of all) args.push(channel, payload);
+    this.#redis.call('EVAL', args).then((failed) => {
+      const errors = failed as (number | string)[];
+      for (let i = 0; i < errors.length; i += 2) all[errors[i] as number]?.reject(new Error(String(errors[i + 1])));
+      // Those are settled.
+      for (const each of all) each.resolve();
     }, refuse);
   }
 }
