@@ -35,7 +35,7 @@ export const P5 = {
   title: 'Deliveries per CPU-second, beside bare writes',
   brokers: ['redis'],
   async run(bench) {
-    const { clients, messages } = sizes(bench, 1_000);
+    const { clients, messages } = sizes(bench, 4_000);
     const ours = await Stage.open(bench, OURS, { room: ROOM, clients, real: 2 });
     const bare = await Stage.open(bench, 'bare writes', { room: ROOM, clients, alone: true });
     let coalesce = 1;
