@@ -19,7 +19,7 @@ A run that lost a delivery is void, and reported so. It needs "npm run build" be
   --quick       few and small: shows that everything runs, the figures mean nothing
   --out path    what is written: path.json, path.md and path.svg; rows that are in there already and are not measured now
                 stay (bench/results/latest, with --quick dist/bench/quick)
-  --profile     P1 and P1b also write which functions the time went to, beside the results
+  --profile     P1, P1b, P4 and P5 also write which functions the time went to, beside the results
 
 Rows:
 ${Object.entries(ROWS)

@@ -2,8 +2,7 @@
  * P1, P1b and P5: what a delivery costs the instance that delivers: 200 clients in one room, and another instance that says 100
  * bytes at a time, at three paces. And how far that is from a loop which does nothing but write frames.
  */
-import { writeFileSync } from 'node:fs';
-import { summary } from '../profile.mjs';
+import { profile } from '../profiling.mjs';
 import { Rounds, together } from '../rounds.mjs';
 import { Stage } from '../stage.mjs';
 
@@ -36,7 +35,7 @@ export const P5 = {
   title: 'Deliveries per CPU-second, beside bare writes',
   brokers: ['redis'],
   async run(bench) {
-    const { clients, messages } = sizes(bench, 1_000);
+    const { clients, messages } = sizes(bench, 4_000);
     const ours = await Stage.open(bench, OURS, { room: ROOM, clients, real: 2 });
     const bare = await Stage.open(bench, 'bare writes', { room: ROOM, clients, alone: true });
     let coalesce = 1;
@@ -59,6 +58,10 @@ export const P5 = {
       },
       { what: 'P5' },
     );
+    if (bench.profile) {
+      const speech = { room: ROOM, count: messages, batch: 5, every: 1 };
+      await profile(bench, ours, { what: 'beside bare writes', speech, deliveries: messages * clients });
+    }
     await Promise.all([ours.close(), bare.close()]);
     const goal = { ours: OURS, against: 'bare writes', goal: 0.75, atLeast: true };
     return together(
@@ -84,7 +87,8 @@ async function paced(bench, row, { batch, every, messages: full }, subjects, goa
     return costOf(hearer, deliveries);
   };
   const rounds = await Rounds.of(bench, stages, measure, { what: `${row}, ${pace}` });
-  if (bench.profile) for (const [, stage] of stages.slice(0, 2)) await profile(bench, stage, speech, deliveries, pace);
+  const profiled = bench.profile ? stages.slice(0, 2) : [];
+  for (const [, stage] of profiled) await profile(bench, stage, { what: pace, speech, deliveries });
   for (const [, stage] of stages) await stage.close();
   const figure = { what: `CPU per delivery, ${pace}`, unit: 'µs', key: 'cpu', ours: OURS };
   const others = subjects.filter((subject) => THEIRS.includes(subject) && subject !== 'redis-adapter');
@@ -106,13 +110,4 @@ function costOf({ cpu, user, system, writes }, deliveries) {
     system: system / deliveries,
     'deliveries per write': deliveries / writes,
   };
-}
-
-/** One more run of the instance that hears, with the profiler: it costs, so it is none of the rounds. */
-async function profile(bench, stage, speech, deliveries, pace) {
-  await stage.hearer.call('profile');
-  await stage.run({ speech, deliveries });
-  const file = `${stage.subject}, ${pace}`.replaceAll(/[^\w]+/g, '-').toLowerCase();
-  const title = `${stage.subject}: the instance that hears, ${pace}, ${deliveries} deliveries`;
-  writeFileSync(`${bench.profile}-profile-${file}.md`, summary(await stage.hearer.call('profiled'), title));
 }

@@ -2,6 +2,7 @@
  * P4: what saying something costs the instance that says it. One client on another instance hears it. Beside it, what a
  * service says (with an id, accepted by the broker), in a room without history and in one with.
  */
+import { profile } from '../profiling.mjs';
 import { Rounds } from '../rounds.mjs';
 import { Stage } from '../stage.mjs';
 
@@ -31,12 +32,21 @@ export const P4 = {
       const stage = await Stage.open(bench, subject, { room: ROOM, clients: 1, history: kept });
       stages.push([name, { stage, publish }]);
     }
+    const speech = { room: ROOM, count, batch: 20, every: 4 };
     const measure = async ({ stage, publish }) => {
-      const speech = { room: ROOM, count, batch: 20, every: 4, publish };
-      const { speaker } = await stage.run({ speech, deliveries: count });
+      const { speaker } = await stage.run({ speech: { ...speech, publish }, deliveries: count });
       return { cpu: speaker.cpu / count };
     };
     const rounds = await Rounds.of(bench, stages, measure, { what: 'P4' });
+    for (const [, { stage }] of bench.profile ? stages.slice(0, 2) : []) {
+      await profile(bench, stage, {
+        instance: stage.speaker,
+        who: 'speaks',
+        what: 'publishing',
+        speech,
+        deliveries: count,
+      });
+    }
     for (const [, { stage }] of stages) await stage.close();
     const figure = { what: 'CPU per publish', unit: 'µs', key: 'cpu', ours: OURS };
     const { figures, ratios } = rounds.figures({ ...figure, against: 'redis-adapter', goal: 0.7 });

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { decode, decodeArgs, encode, isReservedEvent, NEWER, stamp, type Message } from './envelope.js';
+import { decode, decodeArgs, encode, encodePlain, isReservedEvent, NEWER, stamp, type Message } from './envelope.js';
 import { BroadcastError } from './errors.js';
 
 function read(payload: string | Buffer): Message {
@@ -71,6 +71,17 @@ describe('an envelope', () => {
         expect(message.header).toEqual({ v: 1, ...fields });
         expect(message.args.toString()).toBe(JSON.stringify(said));
         expect(decodeArgs(message)).toEqual(JSON.parse(JSON.stringify(said)));
+      }),
+    );
+  });
+
+  it('is the same where a plain emit is written out', () => {
+    const plain = fc.record({ id: text, at: fc.integer(), origin: text, nsp: fc.option(text, { nil: undefined }) });
+    fc.assert(
+      fc.property(plain, text, args, (fields, room, said) => {
+        const { id, at, origin, nsp } = fields;
+        const usual = encode({ id, at, origin, nsp, raw: 1, room }, said);
+        expect(encodePlain(fields, room, JSON.stringify(said)).toString()).toBe(usual.toString());
       }),
     );
   });

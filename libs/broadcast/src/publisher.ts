@@ -3,6 +3,7 @@
  * more than a bounded amount be under way. It opens no links; the bus hands them in and takes them back.
  */
 import { BroadcastError } from './errors.js';
+import { Line, type Standing } from './line.js';
 import type { Position } from './position.js';
 import type { Timing } from './timing.js';
 import type { AppendOptions, Channel, Link } from './transport.js';
@@ -24,7 +25,7 @@ export interface PublisherOptions {
   failed: (cause: Error) => void;
 }
 
-interface Pending {
+interface Pending extends Standing {
   /** The order in which they were said. */
   readonly turn: number;
   readonly bytes: number;
@@ -52,7 +53,7 @@ export class Publisher {
   readonly #options: PublisherOptions;
   /** Both in the order of sending, which is the order of age. */
   #outbox = new Set<Pending>();
-  readonly #underWay = new Set<Pending>();
+  readonly #underWay = new Line<Pending>();
   /** By room, the message that was refused and is under way again: what was said in the room after it waits for it. */
   readonly #again = new Map<string, Pending>();
   #bytes = 0;
@@ -94,11 +95,10 @@ export class Publisher {
     this.#blocked = false;
     const error = uncertain();
     const again: Pending[] = [];
-    for (const pending of this.#underWay) {
-      if (this.#mayGoAgain(pending)) again.push(pending);
-      else this.#settle(pending, error);
+    for (const pending of this.#underWay.all()) {
+      if (!this.#mayGoAgain(pending)) this.#settle(pending, error);
+      else if (this.#underWay.delete(pending)) again.push(pending);
     }
-    this.#underWay.clear();
     this.#again.clear();
     this.#queue(...again);
   }
@@ -122,7 +122,7 @@ export class Publisher {
     this.#link = undefined;
     clearTimeout(this.#timer);
     const error = new BroadcastError('CLOSED', 'the bus was closed');
-    for (const pending of [...this.#outbox, ...this.#underWay]) this.#settle(pending, error);
+    for (const pending of [...this.#outbox, ...this.#underWay.all()]) this.#settle(pending, error);
   }
 
   #take(
@@ -134,12 +134,27 @@ export class Publisher {
     const refusal = this.#refusal(bytes, waits);
     if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      const [turn, since] = [++this.#turns, performance.now()];
-      const times = { said: since, since, until, attempts: 0 };
-      const pending: Pending = { turn, bytes, room, send, ...times, refused: false, resolve, reject };
+      const said = performance.now();
+      // Field by field, those of the line too: one shape for all of them.
+      const pending: Pending = {
+        turn: ++this.#turns,
+        bytes,
+        room,
+        send,
+        said,
+        since: said,
+        until,
+        attempts: 0,
+        refused: false,
+        resolve,
+        reject,
+        before: undefined,
+        behind: undefined,
+        inLine: false,
+      };
       this.#bytes += bytes;
       if (waits) this.#outbox.add(pending);
-      else this.#send(this.#link!, pending);
+      else this.#send(this.#link!, pending, said);
       this.#sweepLater();
     });
   }
@@ -179,8 +194,8 @@ export class Publisher {
     return false;
   }
 
-  #send(link: Link, pending: Pending): void {
-    pending.since = performance.now();
+  #send(link: Link, pending: Pending, now = performance.now()): void {
+    pending.since = now;
     const attempt = ++pending.attempts;
     this.#underWay.add(pending);
     pending.send(link).then(
@@ -188,7 +203,7 @@ export class Publisher {
       (error: unknown) => {
         const refused = error instanceof BroadcastError ? error : uncertain(error);
         // On a link that is gone it has been put back already, sent again, or settled.
-        if (attempt !== pending.attempts || !this.#underWay.has(pending)) return;
+        if (attempt !== pending.attempts || !pending.inLine) return;
         if (refused.code === 'BAD_REQUEST' || !this.#mayGoAgain(pending)) {
           return this.#settle(pending, refused);
         }
@@ -224,7 +239,7 @@ export class Publisher {
   }
 
   #settle(pending: Pending, error?: Error, pos?: Position): void {
-    if (!this.#outbox.delete(pending) && !this.#underWay.delete(pending)) return;
+    if (!this.#underWay.delete(pending) && !this.#outbox.delete(pending)) return;
     this.#bytes -= pending.bytes;
     if (error) pending.reject(error);
     else {
@@ -252,7 +267,7 @@ export class Publisher {
       this.#settle(pending, pending.attempts > 0 ? uncertain() : unsent);
     }
     let overdue: BroadcastError | undefined;
-    for (const pending of this.#underWay) {
+    for (const pending of this.#underWay.all()) {
       if (now - pending.since < callTimeout) break;
       overdue ??= new BroadcastError('UNCERTAIN', `the broker did not answer within ${callTimeout} ms`);
       // Those that may be sent again are, on the next link: this one is given up below.

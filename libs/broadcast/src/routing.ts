@@ -3,7 +3,7 @@
  * rooms or a whole namespace, once to every instance.
  */
 import type { Bus } from './bus.js';
-import { encode, type Header } from './envelope.js';
+import { encode, encodePlain, type Header, type PlainHeader } from './envelope.js';
 import { BroadcastError } from './errors.js';
 import type { Position } from './position.js';
 import type { Channel } from './transport.js';
@@ -63,8 +63,12 @@ function sendToRooms(
 ): Promise<(Position | undefined)[]> {
   if (header.raw && rooms.length === 1 && channels?.length === 1 && isRoom(channels[0]!)) {
     // What nearly every emit is: nothing is built for the cases below.
-    const sent = bus.publish(channels[0]!, encode({ ...header, room: rooms[0] }, args, json));
-    return sent as Promise<unknown> as Promise<[]>;
+    const [room = ''] = rooms;
+    const payload =
+      json !== undefined && isPlain(header)
+        ? encodePlain(header, room, json)
+        : encode({ ...header, room: rooms[0] }, args, json);
+    return bus.publish(channels[0]!, payload) as Promise<unknown> as Promise<[]>;
   }
   const kept = header.raw ? [] : rooms.filter((room) => bus.logs.historyOf(room));
   const live = kept.length === 0 ? rooms : rooms.filter((room) => !kept.includes(room));
@@ -86,6 +90,12 @@ function sendToRooms(
   }
   publishing.push(...ways.map((channel) => bus.publish(channel, payloads.get(isRoom(channel))!)));
   return Promise.all(publishing) as Promise<(Position | undefined)[]>;
+}
+
+function isPlain(header: RoomHeader): header is RoomHeader & PlainHeader {
+  const { id, at, origin, from, except, flags, seek, traceparent, key } = header;
+  const more = from ?? except ?? flags ?? seek ?? traceparent ?? key;
+  return more === undefined && id !== undefined && at !== undefined && origin !== undefined;
 }
 
 function waysOf(channels: readonly Channel[]): readonly Channel[] {

@@ -47,5 +47,6 @@ export function bothWays(rooms: Set<Room>): Set<Room> {
 
 /** Once each, though a room may be named by a number and by its digits. */
 function namesOf(rooms: Set<Room>): string[] {
+  if (rooms.size === 1) for (const room of rooms) return [String(room)];
   return [...new Set([...rooms].map(String))];
 }

@@ -109,7 +109,7 @@ export class Delivery {
         outbox.counts.volatileDropped++;
         continue;
       }
-      if (socket.listenersAnyOutgoing().length > 0 && !notify(socket)) continue;
+      if (isListened(socket) && !notify(socket)) continue;
       if (this.#isFast && outlet.takes(frame)) outbox.put(run, outlet, frame);
       else this.#guard(() => outlet.writeOrdinarily(frame));
     }
@@ -129,7 +129,7 @@ export class Delivery {
     const encoded = this.encodeOwn({ type: EVENT, data });
     for (const { socket, outlet } of seats) {
       if (volatile && !outlet.isFree) continue;
-      if (socket.listenersAnyOutgoing().length > 0 && !notify(socket)) continue;
+      if (isListened(socket) && !notify(socket)) continue;
       this.#guard(() => {
         for (const each of encoded) socket.conn.write(each, { compress });
       });
@@ -155,6 +155,12 @@ export class Delivery {
 
 /** Calls a socket's listeners of outgoing packets. Returns whether it is to have the packet. */
 type Notify = (socket: Socket) => boolean;
+
+/** Asked for each message and receiver, where `listenersAnyOutgoing()` makes an array anew for each that has none. */
+function isListened(socket: Socket): boolean {
+  const { _anyOutgoingListeners: listeners } = socket as unknown as { _anyOutgoingListeners?: readonly unknown[] };
+  return listeners !== undefined && listeners.length > 0;
+}
 
 function tell(socket: Socket, values: unknown[]): true {
   for (const listener of [...socket.listenersAnyOutgoing()]) listener.apply(socket, values);

@@ -118,6 +118,8 @@ export class Others {
    * @param isHere whether a socket is connected to this server
    */
   waysTo(rooms: readonly string[], isHere: (socket: string) => boolean): readonly Channel[] {
+    const [first = ''] = rooms;
+    if (rooms.length === 1 && !looksLikeSocketId(first)) return [`room:${first}`];
     const ways = new Set<Channel>();
     for (const room of rooms) {
       ways.add(`room:${room}`);

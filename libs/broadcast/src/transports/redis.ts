@@ -9,6 +9,7 @@ import type { Channel, Link, LinkEvents, OpenOptions, RoomLog, Transport } from 
 import { RedisJobs } from './redis.jobs.js';
 import { RedisRecords } from './redis.records.js';
 import { loadScripts, RedisLog, splitPosition } from './redis.log.js';
+import { RedisTurn } from './redis.turn.js';
 
 export interface RedisTransportOptions {
   /** `redis://` or, with TLS, `rediss://`. @default redis://127.0.0.1:6379 */
@@ -36,6 +37,7 @@ class RedisLink implements Link {
   readonly jobs: RedisJobs;
   readonly records: RedisRecords;
   readonly #publisher: Redis;
+  readonly #turn: RedisTurn;
   readonly #subscriber: Redis;
   readonly #prefix: string;
   readonly #events: LinkEvents;
@@ -54,6 +56,7 @@ class RedisLink implements Link {
     this.log = new RedisLog(publisher, (room) => this.#name(`room:${room}`), idWindow);
     this.records = new RedisRecords(publisher, prefix);
     this.#publisher = publisher;
+    this.#turn = new RedisTurn(publisher);
     this.#subscriber = subscriber;
     this.#prefix = prefix;
     this.#events = events;
@@ -81,11 +84,7 @@ class RedisLink implements Link {
       // With its default, closing a connection that is closed already keeps the process alive for two seconds.
       disconnectTimeout: 0,
     };
-    const publisher = new Redis(url, {
-      ...settings,
-      connectionName: `roomcast:${instance}:publish`,
-      enableAutoPipelining: true,
-    });
+    const publisher = new Redis(url, { ...settings, connectionName: `roomcast:${instance}:publish` });
     const subscriber = new Redis(url, { ...settings, connectionName: `roomcast:${instance}:subscribe` });
     const link = new RedisLink(publisher, subscriber, prefix, events, open);
     const abandon = () => void link.close();
@@ -102,11 +101,12 @@ class RedisLink implements Link {
     }
   }
 
-  async publish(channel: Channel, payload: Buffer): Promise<void> {
-    const heard = await this.#publisher.publish(this.#name(channel), payload);
-    if (heard === 0 && channel.startsWith('instance:')) {
-      throw new BroadcastError('NO_LISTENER', `nobody listens to ${channel}`);
-    }
+  publish(channel: Channel, payload: Buffer): Promise<void> {
+    const name = this.#name(channel);
+    if (!channel.startsWith('instance:')) return this.#turn.publish(name, payload);
+    return this.#publisher.publish(name, payload).then((heard) => {
+      if (heard === 0) throw new BroadcastError('NO_LISTENER', `nobody listens to ${channel}`);
+    });
   }
 
   async subscribe(channels: readonly Channel[]): Promise<void> {
@@ -140,7 +140,7 @@ class RedisLink implements Link {
 
   /** A further connection, for commands that block. */
   async #connect(connectionName: string): Promise<Redis> {
-    const connection = this.#publisher.duplicate({ connectionName, enableAutoPipelining: false });
+    const connection = this.#publisher.duplicate({ connectionName });
     this.#watch(connection);
     await connection.connect();
     return connection;
@@ -179,8 +179,8 @@ class RedisLink implements Link {
 
 /** `room:123` → `live_room:123`, `instance:gw-1` → `roomcast:instance:gw-1`, `all` → `roomcast:all`. */
 export function redisChannel(channel: Channel, prefix: string): string {
-  const [, room] = /^(?:room|log):(.*)$/s.exec(channel) ?? [];
-  return room === undefined ? `${prefix}roomcast:${channel}` : `${prefix}live_room:${escapeRoom(room)}`;
+  const at = channel.startsWith('room:') ? 5 : channel.startsWith('log:') ? 4 : 0;
+  return at === 0 ? `${prefix}roomcast:${channel}` : `${prefix}live_room:${escapeRoom(channel.slice(at))}`;
 }
 
 /**
@@ -188,6 +188,7 @@ export function redisChannel(channel: Channel, prefix: string): string {
  * channel, and half a surrogate pair is no UTF-8: these, and `%`, become `%` and their code in hex.
  */
 function escapeRoom(room: string): string {
+  if (!/[%{}\ud800-\udfff]/.test(room)) return room;
   return room.replace(/[%{}\p{Surrogate}]/gu, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
