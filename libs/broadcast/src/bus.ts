@@ -15,12 +15,14 @@ import { checkTransport } from './checks.js';
 import { Control } from './control.js';
 import { deadline, pause } from './deadline.js';
 import { decode, decodeArgs, encode, NEWER, stamp, textOf } from './envelope.js';
-import { BroadcastError, toError, type About, type BroadcastErrorCode } from './errors.js';
+import { BroadcastError, toError, type About } from './errors.js';
+import { Failures } from './failures.js';
 import { Jobs } from './jobs.js';
 import { Probe } from './probe.js';
 import { Logs, type LogsOptions } from './logs.js';
 import type { Position } from './position.js';
 import { Publisher } from './publisher.js';
+import { BrokerRefusal } from './refusal.js';
 import { Records } from './records.js';
 import { Signature, type Sealed, type SignatureOptions } from './signature.js';
 import { Subscriptions, type Listener, type Subscription } from './subscriptions.js';
@@ -111,6 +113,8 @@ export class Bus extends EventEmitter<BusEvents> {
     /** From when it was said, by its sender's clock, until it is written to the sockets here. */
     delivery: new Timing(),
   };
+  /** What was not published, by why, in numbers that only grow; and what the broker refuses now. */
+  readonly failures = new Failures();
   /** The histories of rooms. */
   readonly logs: Logs;
   /** What outlives every instance. */
@@ -126,7 +130,7 @@ export class Bus extends EventEmitter<BusEvents> {
   /** The newest of all links so far. */
   #link?: Link;
   readonly #closing = new AbortController();
-  readonly #reported = new Map<BroadcastErrorCode, number>();
+  readonly #reported = new Map<string, number>();
   #state: BusState = 'idle';
   #blocked = false;
   #everUp = false;
@@ -190,6 +194,11 @@ export class Bus extends EventEmitter<BusEvents> {
       ...bounds,
       appendTimeout: options.appendTimeout ?? 10_000,
       latency: this.timings.publish,
+      failures: this.failures,
+      refused: (refusal) => {
+        this.failures.refused(refusal);
+        this.report(refusal);
+      },
     });
     const { tracing } = this;
     this.jobs = new Jobs({ ...bounds, tracing, backoff: this.#backoff, report: (error) => this.report(error) });
@@ -298,12 +307,13 @@ export class Bus extends EventEmitter<BusEvents> {
 
   /**
    * Tells about something that went wrong and has no caller to tell: as the `error` event, at most once a minute for
-   * each code. Without a listener it becomes a process warning: an error is never silent, and never fatal.
+   * each code, and each reason that the broker has to refuse. Without a listener it becomes a process warning: an error is never silent, and never fatal.
    */
   report(error: BroadcastError): void {
-    const last = this.#reported.get(error.code);
+    const kind = error instanceof BrokerRefusal ? `refused: ${error.reason}` : error.code;
+    const last = this.#reported.get(kind);
     if (last !== undefined && performance.now() - last < REPORT_INTERVAL) return;
-    this.#reported.set(error.code, performance.now());
+    this.#reported.set(kind, performance.now());
     this.#tell(error);
   }
 

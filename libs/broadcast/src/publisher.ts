@@ -3,7 +3,9 @@
  * more than a bounded amount be under way. It opens no links; the bus hands them in and takes them back.
  */
 import { BroadcastError } from './errors.js';
+import type { Failures } from './failures.js';
 import type { Position } from './position.js';
+import { BrokerRefusal } from './refusal.js';
 import type { Timing } from './timing.js';
 import type { AppendOptions, Channel, Link } from './transport.js';
 
@@ -20,6 +22,10 @@ export interface PublisherOptions {
   maxBytes: number;
   /** How long the broker took to accept, from when it was said. */
   latency?: Timing;
+  /** What it did not accept, and why. */
+  failures?: Failures;
+  /** The broker refuses something in words: told each time. */
+  refused?: (refusal: BrokerRefusal) => void;
   /** A message stayed unanswered past its deadline: the link is not to be trusted any more. */
   failed: (cause: Error) => void;
 }
@@ -37,10 +43,14 @@ interface Pending {
   since: number;
   /** Until when it is sent again, if it may be at all. */
   readonly until?: number;
-  /** How often it has been sent: since the first time it may have arrived. */
+  /** How often it has been sent. */
   attempts: number;
   /** The broker has refused it on a link that is still there. */
   refused: boolean;
+  /** An attempt has had no answer: it may have arrived. */
+  uncertain: boolean;
+  /** What the broker has said to the last attempt. */
+  refusal: BrokerRefusal | undefined;
   resolve(pos: Position | undefined): void;
   reject(error: Error): void;
 }
@@ -55,6 +65,8 @@ export class Publisher {
   readonly #underWay = new Set<Pending>();
   /** By room, the message that was refused and is under way again: what was said in the room after it waits for it. */
   readonly #again = new Map<string, Pending>();
+  /** The last that this link has given as an answer. */
+  #lastRefusal?: BrokerRefusal;
   #bytes = 0;
   #turns = 0;
   #link?: Link;
@@ -67,8 +79,8 @@ export class Publisher {
   }
 
   /**
-   * Resolves when the broker has accepted the message. Rejects with `UNAVAILABLE` (no link within the outbox's age, or
-   * the outbox is full), `OVERLOADED`, `UNCERTAIN` (sent, but never answered), `CLOSED`, or what the driver says.
+   * Resolves when the broker has accepted the message. Rejects with `UNAVAILABLE` (no link within the outbox's age, the
+   * outbox is full, or, as a `BrokerRefusal`, what the broker says), `OVERLOADED`, `UNCERTAIN` (sent, but never answered), `CLOSED`, or what the driver says.
    */
   publish(channel: Channel, payload: Buffer): Promise<void> {
     return this.#take(payload.length, (link) => link.publish(channel, payload)) as Promise<void>;
@@ -92,9 +104,11 @@ export class Publisher {
   detach(): void {
     this.#link = undefined;
     this.#blocked = false;
+    this.#lastRefusal = undefined;
     const error = uncertain();
     const again: Pending[] = [];
     for (const pending of this.#underWay) {
+      pending.uncertain = true;
       if (this.#mayGoAgain(pending)) again.push(pending);
       else this.#settle(pending, error);
     }
@@ -132,11 +146,14 @@ export class Publisher {
   ): Promise<Position | undefined> {
     const waits = !this.#link || this.#blocked || this.#isBehind(room);
     const refusal = this.#refusal(bytes, waits);
-    if (refusal) return Promise.reject(refusal);
+    if (refusal) {
+      this.#options.failures?.add(refusal);
+      return Promise.reject(refusal);
+    }
     return new Promise((resolve, reject) => {
       const [turn, since] = [++this.#turns, performance.now()];
       const times = { said: since, since, until, attempts: 0 };
-      const pending: Pending = { turn, bytes, room, send, ...times, refused: false, resolve, reject };
+      const pending: Pending = { turn, bytes, room, send, ...times, refused: false, uncertain: false, refusal: undefined, resolve, reject };
       this.#bytes += bytes;
       if (waits) this.#outbox.add(pending);
       else this.#send(this.#link!, pending);
@@ -186,11 +203,11 @@ export class Publisher {
     pending.send(link).then(
       (pos) => this.#settle(pending, undefined, pos ?? undefined),
       (error: unknown) => {
-        const refused = error instanceof BroadcastError ? error : uncertain(error);
+        const why = error instanceof BroadcastError ? error : uncertain(error);
         // On a link that is gone it has been put back already, sent again, or settled.
         if (attempt !== pending.attempts || !this.#underWay.has(pending)) return;
-        if (refused.code === 'BAD_REQUEST' || !this.#mayGoAgain(pending)) {
-          return this.#settle(pending, refused);
+        if (!this.#isRefusedForNow(pending, why)) {
+          return this.#settle(pending, pending.uncertain && why instanceof BrokerRefusal ? uncertain(why) : why);
         }
         this.#underWay.delete(pending);
         pending.since = performance.now();
@@ -199,6 +216,18 @@ export class Publisher {
         this.#queue(pending);
       },
     );
+  }
+
+  /** Whether what has been refused is sent again on this link. */
+  #isRefusedForNow(pending: Pending, why: BroadcastError): boolean {
+    if (why instanceof BrokerRefusal) {
+      pending.refusal = this.#lastRefusal = why;
+      this.#options.refused?.(why);
+      if (!why.passing || this.#isTooOld(pending)) return false;
+    } else {
+      pending.uncertain = true;
+    }
+    return why.code !== 'BAD_REQUEST' && this.#mayGoAgain(pending);
   }
 
   /** Whether others wait for it; from now on they do not. */
@@ -213,10 +242,10 @@ export class Publisher {
       this.#outbox = new Set([...again, ...this.#outbox].sort((one, other) => one.turn - other.turn));
   }
 
-  /** What was never sent waits for the outbox's age, what may have arrived for as long as it is sent again. */
-  #isTooOld({ attempts, since, until = 0 }: Pending): boolean {
+  /** What has not arrived waits for the outbox's age, what may have for as long as it is sent again. */
+  #isTooOld({ uncertain, said, until = 0 }: Pending): boolean {
     const now = performance.now();
-    return attempts > 0 ? now > until : now - since >= this.#options.outboxAge;
+    return uncertain ? now > until : now - said >= this.#options.outboxAge;
   }
 
   #mayGoAgain({ until }: Pending): boolean {
@@ -226,12 +255,24 @@ export class Publisher {
   #settle(pending: Pending, error?: Error, pos?: Position): void {
     if (!this.#outbox.delete(pending) && !this.#underWay.delete(pending)) return;
     this.#bytes -= pending.bytes;
-    if (error) pending.reject(error);
-    else {
+    if (error) {
+      this.#options.failures?.add(error);
+      pending.reject(error);
+    } else {
+      if (pending.room !== undefined) this.#options.failures?.accepted();
       this.#options.latency?.add(performance.now() - pending.said);
       pending.resolve(pos);
     }
     if (this.#wasAgain(pending)) this.#flush();
+  }
+
+  #tooLate({ uncertain: mayHaveArrived, refusal }: Pending): BroadcastError {
+    if (mayHaveArrived) return uncertain(refusal);
+    if (refusal) return refusal;
+    // On a link that takes messages it has waited behind one of its room that was refused.
+    if (this.#link && !this.#blocked && this.#lastRefusal) return this.#lastRefusal;
+    const why = this.#blocked || this.#link ? 'the broker took no messages' : 'there was no link to the broker';
+    return new BroadcastError('UNAVAILABLE', `${why} within ${this.#options.outboxAge} ms: nothing was sent`);
   }
 
   #sweepLater(): void {
@@ -243,13 +284,11 @@ export class Publisher {
   }
 
   #sweep(): void {
-    const { outboxAge, callTimeout, failed } = this.#options;
+    const { callTimeout, failed } = this.#options;
     const now = performance.now();
     for (const pending of this.#outbox) {
       if (!this.#isTooOld(pending)) continue;
-      const why = this.#blocked || this.#link ? 'the broker took no messages' : 'there was no link to the broker';
-      const unsent = new BroadcastError('UNAVAILABLE', `${why} within ${outboxAge} ms: nothing was sent`);
-      this.#settle(pending, pending.attempts > 0 ? uncertain() : unsent);
+      this.#settle(pending, this.#tooLate(pending));
     }
     let overdue: BroadcastError | undefined;
     for (const pending of this.#underWay) {
@@ -266,5 +305,7 @@ export class Publisher {
 }
 
 function uncertain(cause?: unknown): BroadcastError {
-  return new BroadcastError('UNCERTAIN', 'the link broke before the broker answered: it may have arrived', { cause });
+  const since = cause instanceof BrokerRefusal ? `, and since then ${cause.message}` : '';
+  const why = `the link broke before the broker answered: it may have arrived${since}`;
+  return new BroadcastError('UNCERTAIN', why, { cause });
 }

@@ -8,6 +8,7 @@ import { BroadcastError, toError } from '../errors.js';
 import type { Channel, Link, LinkEvents, OpenOptions, RoomLog, Transport } from '../transport.js';
 import { RedisJobs } from './redis.jobs.js';
 import { RedisRecords } from './redis.records.js';
+import { asRefusal } from './redis.refusals.js';
 import { loadScripts, RedisLog, splitPosition } from './redis.log.js';
 
 export interface RedisTransportOptions {
@@ -103,7 +104,9 @@ class RedisLink implements Link {
   }
 
   async publish(channel: Channel, payload: Buffer): Promise<void> {
-    const heard = await this.#publisher.publish(this.#name(channel), payload);
+    const heard = await this.#publisher.publish(this.#name(channel), payload).catch((error: unknown) => {
+      throw asRefusal(error);
+    });
     if (heard === 0 && channel.startsWith('instance:')) {
       throw new BroadcastError('NO_LISTENER', `nobody listens to ${channel}`);
     }
