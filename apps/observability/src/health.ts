@@ -29,10 +29,10 @@ export class Health {
   }
 
   ready() {
-    const { instance, state, everUp, blocked, roundTrip, transport, counts } = this.#bus;
+    const { instance, state, everUp, blocked, roundTrip, transport, counts, failures } = this.#bus;
     const draining = this.#options.draining();
     const ready = everUp && !draining && (state === 'up' || !this.#options.requiresBroker);
-    const trouble = state === 'up' ? undefined : this.#trouble;
+    const trouble = state === 'up' ? failures.refusal?.message : this.#trouble;
     const broker = { transport: transport.name, state, trouble, blocked, roundTrip, ...counts };
     return { ready, body: { status: ready ? 'ok' : 'unavailable', instance, draining, broker } };
   }

@@ -182,6 +182,8 @@ export class Bus extends EventEmitter<BusEvents> {
       open: (channel, payload) => this.#signature.open(channel, payload),
       isCurrent: (channel, payload) => this.#signature.isCurrent(channel, payload),
       misread: (channel, thrown) => void this.#misread(channel, thrown),
+      // Told by whoever has asked.
+      refused: (refusal) => this.failures.refused(refusal),
     });
     const bounds = {
       outboxSize: options.outboxSize ?? 1_000,
