@@ -406,7 +406,21 @@ describe('the doctor, with a RabbitMQ that is not as it should be', () => {
       found: expect.stringContaining('disk') as string,
       advice: expect.stringContaining('make room on its disk') as string,
     });
-  }, 60_000);
+    // And every command that needs it, with rooms that are kept and without.
+    const commands = [
+      ['publish', 'talk', 'chat', '1'],
+      ['jobs', 'add', 'letters', 'letter.send'],
+      ['rooms'],
+      ['tail', 'talk'],
+    ].map((args, i) => ({ args, HISTORY_SIZE: i < 2 ? '0' : '9' }));
+    const answers = await Promise.all(
+      commands.map(({ args, HISTORY_SIZE }) => run(args, { ...environment(), HISTORY_SIZE })),
+    );
+    for (const { code, output } of answers) {
+      expect(code).toBe(1);
+      expect(output.split('\n').at(-1)).toContain('takes no messages (low on disk)');
+    }
+  }, 90_000);
 });
 
 async function sweepRedis(prefix: string): Promise<void> {

@@ -71,6 +71,8 @@ export class Publisher {
   #turns = 0;
   #link?: Link;
   #blocked = false;
+  /** Why, behind what is said of it. */
+  #alarm = '';
   #closed = false;
   #timer?: NodeJS.Timeout;
 
@@ -117,9 +119,10 @@ export class Publisher {
     this.#queue(...again);
   }
 
-  /** The broker asks to stop or to go on. */
-  block(on: boolean): void {
+  /** The broker asks to stop, with its reason, or to go on. */
+  block(on: boolean, why = ''): void {
     this.#blocked = on;
+    this.#alarm = why === '' ? '' : ` (${why})`;
     this.#flush();
   }
 
@@ -153,7 +156,18 @@ export class Publisher {
     return new Promise((resolve, reject) => {
       const [turn, since] = [++this.#turns, performance.now()];
       const times = { said: since, since, until, attempts: 0 };
-      const pending: Pending = { turn, bytes, room, send, ...times, refused: false, uncertain: false, refusal: undefined, resolve, reject };
+      const pending: Pending = {
+        turn,
+        bytes,
+        room,
+        send,
+        ...times,
+        refused: false,
+        uncertain: false,
+        refusal: undefined,
+        resolve,
+        reject,
+      };
       this.#bytes += bytes;
       if (waits) this.#outbox.add(pending);
       else this.#send(this.#link!, pending);
@@ -167,7 +181,10 @@ export class Publisher {
       return new BroadcastError('OVERLOADED', `more than ${this.#options.maxBytes} bytes are waiting to be sent`);
     }
     if (waits && this.#outbox.size >= this.#options.outboxSize) {
-      const taken = this.#blocked || this.#link ? 'the broker takes no messages now' : 'there is no link to the broker';
+      const taken =
+        this.#blocked || this.#link
+          ? `the broker takes no messages now${this.#alarm}`
+          : 'there is no link to the broker';
       return new BroadcastError(
         'UNAVAILABLE',
         `${taken}, and ${this.#options.outboxSize} messages are waiting already`,
@@ -271,7 +288,8 @@ export class Publisher {
     if (refusal) return refusal;
     // On a link that takes messages it has waited behind one of its room that was refused.
     if (this.#link && !this.#blocked && this.#lastRefusal) return this.#lastRefusal;
-    const why = this.#blocked || this.#link ? 'the broker took no messages' : 'there was no link to the broker';
+    const why =
+      this.#blocked || this.#link ? `the broker took no messages${this.#alarm}` : 'there was no link to the broker';
     return new BroadcastError('UNAVAILABLE', `${why} within ${this.#options.outboxAge} ms: nothing was sent`);
   }
 
@@ -293,7 +311,8 @@ export class Publisher {
     let overdue: BroadcastError | undefined;
     for (const pending of this.#underWay) {
       if (now - pending.since < callTimeout) break;
-      overdue ??= new BroadcastError('UNCERTAIN', `the broker did not answer within ${callTimeout} ms`);
+      const takesNone = this.#blocked ? `takes no messages${this.#alarm}, and ` : '';
+      overdue ??= new BroadcastError('UNCERTAIN', `the broker ${takesNone}did not answer within ${callTimeout} ms`);
       // Those that may be sent again are, on the next link: this one is given up below.
       if (this.#blocked || !this.#mayGoAgain(pending)) this.#settle(pending, overdue);
     }
