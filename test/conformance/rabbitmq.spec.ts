@@ -130,6 +130,28 @@ describe('rabbitmq, further', () => {
     await Promise.all([speaker.close(), hearer.close()]);
   }, 120_000);
 
+  it('says that the broker is short of memory where that keeps it from opening a link, until it opens one', async () => {
+    const broker = (mortal ??= await startRabbitmq());
+    await broker.ctl('set_vm_memory_high_watermark', '0.00001');
+    const bus = new Bus(rabbitmq({ url: broker.url }), { history: { size: 100 }, backoff: { max: 50 } });
+    const errors: string[] = [];
+    const blocked: unknown[][] = [];
+    bus.on('error', ({ message }) => errors.push(message));
+    bus.on('blocked', (...told) => blocked.push(told));
+    const refusal = await bus.connect(7_000).catch((error: unknown) => error);
+    expect(refusal).toMatchObject({ code: 'UNAVAILABLE', message: expect.stringContaining('(low on memory)') as string });
+    // Longer than an attempt takes.
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
+    expect([bus.blocked, blocked]).toEqual([true, [[true, 'low on memory']]]);
+    expect(bus.trouble).toMatch(/^rabbitmq: the broker takes no messages \(low on memory\), .*; reconnecting$/);
+    expect(errors).toEqual([bus.trouble]);
+    await broker.ctl('set_vm_memory_high_watermark', '0.6');
+    await bus.ready(20_000);
+    expect([bus.blocked, blocked.slice(1), bus.trouble]).toEqual([false, [[false]], undefined]);
+    await bus.logs.append('a', Buffer.from('{"id":"1","event":"chat"}'), '1');
+    await bus.close();
+  }, 60_000);
+
   it('comes back when an operator deletes its queue or closes its connections, and leaves nothing behind', async () => {
     // The probe would notice too, later.
     const { broker, speaker, hearer } = await pair({ probeInterval: 60_000 });

@@ -1,7 +1,7 @@
 /*
  * Redis against the suite: the shared one, the same behind a gate, and one of its own that may be killed.
  */
-import { Bus, redis, type BusOptions, type Mark } from '@app/broadcast';
+import { Bus, redis, type BroadcastError, type BusOptions, type Mark } from '@app/broadcast';
 import { conformance, until } from '@app/broadcast/testing';
 import { Redis } from 'ioredis';
 import { randomBytes } from 'node:crypto';
@@ -147,6 +147,54 @@ describe('redis, further', () => {
     await until('both are heard', () => heard.length === 2);
     expect(heard).toEqual(said);
     expect((await bus.logs.read('a', { limit: 9 })).entries.map(({ payload }) => payload.toString())).toEqual(said);
+  });
+
+  it('says in its own words what it refuses: at once where it has no rights, in order where it has no memory', async () => {
+    const own = await startRedis();
+    const bus = new Bus(redis({ url: own.url }), { history: { size: 9, ttl: 60_000 } });
+    const told: string[] = [];
+    bus.on('error', ({ message }) => told.push(message));
+    const say = (id: string) => bus.logs.append('a', Buffer.from(`{"event":"chat","id":"${id}"}`), id);
+    const refusal = async (work: Promise<unknown>) => {
+      const began = performance.now();
+      const error = (await work.catch((thrown: unknown) => thrown)) as BroadcastError;
+      return { code: error.code, message: error.message, took: performance.now() - began };
+    };
+    try {
+      await bus.connect();
+      await say('1');
+      await own.cli('config', 'set', 'maxmemory', '1mb');
+      const full = await refusal(say('2'));
+      expect(full).toMatchObject({
+        code: 'UNAVAILABLE',
+        message: expect.stringContaining('Redis refuses: OOM command not allowed') as string,
+      });
+      expect(full.took).toBeLessThan(4_000);
+      expect(bus.failures.counts.memory).toBe(1);
+      expect(bus.failures.refusal?.message).toBe(full.message);
+      expect(told).toEqual([full.message]);
+      const waiting = ['3', '4', '5'].map(say);
+      await until('it has been refused', () => bus.failures.refusal !== undefined);
+      await own.cli('config', 'set', 'maxmemory', '0');
+      await Promise.all(waiting);
+      expect(bus.failures.refusal).toBeUndefined();
+      expect((await bus.logs.read('a', { limit: 9 })).entries.map(({ id }) => id)).toEqual(['1', '3', '4', '5']);
+
+      await own.cli('acl', 'setuser', 'default', 'resetkeys');
+      const forbidden = await refusal(say('6'));
+      expect(forbidden).toMatchObject({
+        code: 'UNAVAILABLE',
+        message: expect.stringContaining('Redis refuses: NOPERM') as string,
+      });
+      expect(forbidden.took).toBeLessThan(1_000);
+      expect(bus.failures.counts).toMatchObject({ memory: 1, rights: 1, uncertain: 0 });
+      expect(told).toEqual([full.message, forbidden.message]);
+      // What needs no keys goes on.
+      await bus.publish('room:b', Buffer.from('{"event":"chat"}'));
+    } finally {
+      await bus.close();
+      await own.stop();
+    }
   });
 
   it('says why a wrong password is refused, and shows it to no log', async () => {

@@ -307,6 +307,25 @@ describe('the doctor, with a Redis that is not as it should be', () => {
     await gateway.end('SIGTERM');
   });
 
+  it('says that histories take nothing, and why', async () => {
+    const settings = { ...environment(), HISTORY_SIZE: '9' };
+    const histories = async (user?: string) =>
+      (await examine({ ...settings, ...(user !== undefined && { REDIS_URL: as(user).REDIS_URL }) })).check('histories');
+    await redis.cli('acl', 'setuser', 'keyless', 'on', '>secret', '&*', '+@all');
+    expect(await histories('keyless')).toMatchObject({
+      status: 'fail',
+      found: expect.stringContaining('NOPERM') as string,
+      advice: expect.stringContaining('rights') as string,
+    });
+    await redis.cli('config', 'set', 'maxmemory', '1mb');
+    expect(await histories()).toMatchObject({
+      status: 'fail',
+      found: expect.stringContaining('OOM') as string,
+      advice: expect.stringContaining('maxmemory') as string,
+    });
+    await redis.cli('config', 'set', 'maxmemory', '0');
+  });
+
   it('says what is wrong with its settings, and that its disk takes nothing', async () => {
     await redis.cli('config', 'set', 'maxmemory-policy', 'allkeys-lru');
     await redis.cli('config', 'set', 'client-output-buffer-limit', 'pubsub 65536 65536 1');
@@ -387,7 +406,21 @@ describe('the doctor, with a RabbitMQ that is not as it should be', () => {
       found: expect.stringContaining('disk') as string,
       advice: expect.stringContaining('make room on its disk') as string,
     });
-  }, 60_000);
+    // And every command that needs it, with rooms that are kept and without.
+    const commands = [
+      ['publish', 'talk', 'chat', '1'],
+      ['jobs', 'add', 'letters', 'letter.send'],
+      ['rooms'],
+      ['tail', 'talk'],
+    ].map((args, i) => ({ args, HISTORY_SIZE: i < 2 ? '0' : '9' }));
+    const answers = await Promise.all(
+      commands.map(({ args, HISTORY_SIZE }) => run(args, { ...environment(), HISTORY_SIZE })),
+    );
+    for (const { code, output } of answers) {
+      expect(code).toBe(1);
+      expect(output.split('\n').at(-1)).toContain('takes no messages (low on disk)');
+    }
+  }, 90_000);
 });
 
 async function sweepRedis(prefix: string): Promise<void> {

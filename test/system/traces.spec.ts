@@ -18,6 +18,7 @@ import { startWorker, type Worker } from '../../apps/worker/src/worker.js';
 import { transports } from '../transports.js';
 import { Client, endAll } from './processes.js';
 
+const KEY = 'a-key-of-the-traces-that-is-long-enough';
 const exporter = new InMemorySpanExporter();
 const tracer = telemetry.trace.getTracer('test');
 
@@ -56,6 +57,7 @@ describe.each(transports)('a trace over %s', (name, prepare) => {
         LOG_LEVEL: 'error',
         SHUTDOWN_GRACE: '1s',
         HISTORY_SIZE: '100',
+        API_KEYS: KEY,
       });
     gateways = await Promise.all(['gw-1', 'gw-2'].map((id) => startGateway(settings(id), make())));
     worker = await startWorker(settings('worker-1'), make());
@@ -74,6 +76,24 @@ describe.each(transports)('a trace over %s', (name, prepare) => {
     await until('all have told', () => tree(traceId).length === 3);
     expect(tree(traceId)).toEqual(['deliver of publish gw-1', 'deliver of publish gw-2', 'publish of -']);
     for (const client of [ann!, bob!]) client.close();
+  });
+
+  it('goes from a broadcast to each of its rooms', async () => {
+    const clients = await Promise.all(gateways.map(({ url }, i) => new Client(url).join(`each-${i}`)));
+    const answer = await fetch(`${gateways[0]!.url}/v1/broadcasts`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ rooms: ['each-0', 'each-1'], event: 'chat', data: 1 }),
+    });
+    expect(answer.status).toBe(200);
+    await until('it is heard', () => clients.every(({ chats }) => chats.length === 1));
+    const [publish] = exporter
+      .getFinishedSpans()
+      .filter(({ attributes }) => attributes['messaging.destination.name'] === '2 rooms');
+    const { traceId } = publish!.spanContext();
+    await until('all have told', () => tree(traceId).length === 3);
+    expect(tree(traceId)).toEqual(['deliver of publish gw-1', 'deliver of publish gw-2', 'publish of -']);
+    for (const client of clients) client.close();
   });
 
   it('goes on in a job, and in what the job says', async () => {

@@ -26,6 +26,9 @@ export async function withBus<T>(out: Output, use: (bus: Bus) => Promise<T>, opt
   // Not under the name of an instance that may be running.
   const bus = createBus({ ...settings, INSTANCE_ID: undefined }, options);
   bus.on('error', ({ message }) => out.progress(message));
+  bus.on('blocked', (on, why) =>
+    out.progress(`the broker takes ${on ? 'no messages' : 'messages again'}${why ? `: ${why}` : ''}`),
+  );
   try {
     await bus.connect();
     return await use(bus);

@@ -48,7 +48,7 @@ export async function startGateway(settings: Settings, transport: Transport = tr
   const { INSTANCE_ID = newInstance() } = settings;
   const app = await NestFactory.create<NestExpressApplication>(
     GatewayModule.with({ ...settings, INSTANCE_ID }, transport),
-    { bodyParser: false, logger: createLogger(settings, INSTANCE_ID) },
+    { bodyParser: false, abortOnError: false, logger: createLogger(settings, INSTANCE_ID) },
   );
   prepareApi(app, settings);
   serveDocs(app, VERSION);

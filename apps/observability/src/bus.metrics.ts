@@ -17,9 +17,14 @@ const JOB_COUNTS: readonly [keyof Omit<QueueCounts, 'duration'>, help: string][]
 ];
 
 export function busMetrics(bus: Bus): Family[] {
-  const { counts, timings, logs, roundTrip } = bus;
+  const { counts, failures, timings, logs, roundTrip } = bus;
   return [
     ...families('bus', counts, BUS_COUNTS),
+    counter(
+      'roomcast_publish_failures_total',
+      'Messages that were not published, or may not have been, by reason.',
+      ...Object.entries(failures.counts).map(([reason, value]) => ({ labels: { reason }, value })),
+    ),
     gauge(
       'roomcast_bus_state',
       'The state of the bus: 1 for the one that it is in.',

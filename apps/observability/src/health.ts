@@ -13,14 +13,10 @@ export interface HealthOptions {
 export class Health {
   readonly #bus: Bus;
   readonly #options: HealthOptions;
-  #trouble?: string;
 
   constructor(bus: Bus, options: HealthOptions) {
     this.#bus = bus;
     this.#options = options;
-    bus.on('error', ({ code, message }) => {
-      if (code === 'LINK_LOST') this.#trouble = message;
-    });
   }
 
   /** The event loop turns: who can answer lives. What the broker does says nothing about it. */
@@ -29,10 +25,9 @@ export class Health {
   }
 
   ready() {
-    const { instance, state, everUp, blocked, roundTrip, transport, counts } = this.#bus;
+    const { instance, state, everUp, blocked, roundTrip, trouble, transport, counts } = this.#bus;
     const draining = this.#options.draining();
     const ready = everUp && !draining && (state === 'up' || !this.#options.requiresBroker);
-    const trouble = state === 'up' ? undefined : this.#trouble;
     const broker = { transport: transport.name, state, trouble, blocked, roundTrip, ...counts };
     return { ready, body: { status: ready ? 'ok' : 'unavailable', instance, draining, broker } };
   }

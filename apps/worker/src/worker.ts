@@ -23,6 +23,7 @@ export async function startWorker(
   const app = await NestFactory.createMicroservice<AsyncMicroserviceOptions>(module, {
     inject: [Bus],
     useFactory: (bus: Bus) => ({ strategy: new BroadcastServer(bus, { jobs }) }),
+    abortOnError: false,
     logger: createLogger(settings, INSTANCE_ID),
   });
   await app.listen();

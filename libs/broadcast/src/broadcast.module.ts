@@ -54,9 +54,12 @@ class BusLifecycle implements OnModuleInit, OnApplicationShutdown {
   async onModuleInit(): Promise<void> {
     const { name } = this.#bus.transport;
     this.#bus.on('error', ({ message, code, about }) => this.#log('error', message, { code, ...about }));
-    this.#bus.on('blocked', (on) =>
-      this.#log('warn', on ? `${name} takes no messages` : `${name} takes messages again`, { blocked: on }),
-    );
+    this.#bus.on('blocked', (on, why) => {
+      const takesNone = `${name} takes no messages${why === undefined ? '' : `: ${why}`}`;
+      // Without a link it is not known.
+      if (on || this.#bus.state === 'up')
+        this.#log('warn', on ? takesNone : `${name} takes messages again`, { blocked: on });
+    });
     this.#bus.on('state', (state) => {
       if (state === 'up') this.#log('log', `${name} is up: ${this.#bus.wanted} channel(s) acknowledged`, { state });
     });

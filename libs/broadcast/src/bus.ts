@@ -15,12 +15,14 @@ import { checkTransport } from './checks.js';
 import { Control } from './control.js';
 import { deadline, pause } from './deadline.js';
 import { decode, decodeArgs, encode, NEWER, stamp, textOf } from './envelope.js';
-import { BroadcastError, toError, type About, type BroadcastErrorCode } from './errors.js';
+import { BroadcastError, toError, type About } from './errors.js';
+import { Failures } from './failures.js';
 import { Jobs } from './jobs.js';
 import { Probe } from './probe.js';
 import { Logs, type LogsOptions } from './logs.js';
 import type { Position } from './position.js';
 import { Publisher } from './publisher.js';
+import { BrokerRefusal } from './refusal.js';
 import { Records } from './records.js';
 import { Signature, type Sealed, type SignatureOptions } from './signature.js';
 import { Subscriptions, type Listener, type Subscription } from './subscriptions.js';
@@ -62,8 +64,8 @@ export interface BusEvents {
    * with one, in that room, whose history does not reach back to where this instance was.
    */
   gap: [cause: Error, room?: string];
-  /** The broker takes no messages (`true`), or takes them again (`false`). Receiving goes on. */
-  blocked: [on: boolean];
+  /** The broker takes no messages (`true`), and says why, or takes them again (`false`). Receiving goes on. */
+  blocked: [on: boolean, why?: string];
 }
 
 /** A link that lived this long starts the backoff afresh; a shorter life counts as one more failed attempt. */
@@ -115,6 +117,8 @@ export class Bus extends EventEmitter<BusEvents> {
     /** From when it was said, by its sender's clock, until it is written to the sockets here. */
     delivery: new Timing(),
   };
+  /** What was not published, by why, in numbers that only grow; and what the broker refuses now. */
+  readonly failures = new Failures();
   /** The histories of rooms. */
   readonly logs: Logs;
   /** What outlives every instance. */
@@ -130,9 +134,12 @@ export class Bus extends EventEmitter<BusEvents> {
   /** The newest of all links so far. */
   #link?: Link;
   readonly #closing = new AbortController();
-  readonly #reported = new Map<BroadcastErrorCode, number>();
+  readonly #reported = new Map<string, number>();
   #state: BusState = 'idle';
-  #blocked = false;
+  /** The broker takes no messages, and has said why. */
+  #alarm?: string;
+  /** Whether it has said so to the link of now: each is told for itself. */
+  #isTold = false;
   #everUp = false;
   #lost?: (cause: Error) => void;
   /** Why there is no link. */
@@ -164,7 +171,7 @@ export class Bus extends EventEmitter<BusEvents> {
         callTimeout,
         linger,
         counts: this.counts,
-        blocked: () => this.#blocked,
+        blocked: () => this.blocked,
         log: () => this.#linkOfNow().log,
         subscribe: (channel, listener) => this.subscribe(channel, listener),
         append: (room, payload, appending) => this.#append(room, payload, appending),
@@ -182,6 +189,8 @@ export class Bus extends EventEmitter<BusEvents> {
       open: (channel, payload) => this.#signature.open(channel, payload),
       isCurrent: (channel, payload) => this.#signature.isCurrent(channel, payload),
       misread: (channel, thrown) => void this.#misread(channel, thrown),
+      // Told by whoever has asked.
+      refused: (refusal) => this.failures.refused(refusal),
     });
     const bounds = {
       outboxSize: options.outboxSize ?? 1_000,
@@ -194,6 +203,11 @@ export class Bus extends EventEmitter<BusEvents> {
       ...bounds,
       appendTimeout: options.appendTimeout ?? 10_000,
       latency: this.timings.publish,
+      failures: this.failures,
+      refused: (refusal) => {
+        this.failures.refused(refusal);
+        this.report(refusal);
+      },
     });
     const { tracing } = this;
     this.jobs = new Jobs({ ...bounds, tracing, backoff: this.#backoff, report: (error) => this.report(error) });
@@ -227,7 +241,13 @@ export class Bus extends EventEmitter<BusEvents> {
 
   /** Whether the broker takes no messages for now. */
   get blocked(): boolean {
-    return this.#blocked;
+    return this.#alarm !== undefined;
+  }
+
+  /** What is in the way now, in a sentence: why there is no link, or what the broker takes none of. */
+  get trouble(): string | undefined {
+    if (this.#state !== 'up' && this.#failure) return `${this.transport.name}: ${this.#failure.message}; reconnecting`;
+    return this.#alarm === undefined ? this.failures.refusal?.message : takesNothing(this.#alarm);
   }
 
   /** Whether the bus has ever been up: an instance is not ready before that. */
@@ -302,12 +322,13 @@ export class Bus extends EventEmitter<BusEvents> {
 
   /**
    * Tells about something that went wrong and has no caller to tell: as the `error` event, at most once a minute for
-   * each code. Without a listener it becomes a process warning: an error is never silent, and never fatal.
+   * each code, and each reason that the broker has to refuse. Without a listener it becomes a process warning: an error is never silent, and never fatal.
    */
   report(error: BroadcastError): void {
-    const last = this.#reported.get(error.code);
+    const kind = error instanceof BrokerRefusal ? `refused: ${error.reason}` : error.code;
+    const last = this.#reported.get(kind);
     if (last !== undefined && performance.now() - last < REPORT_INTERVAL) return;
-    this.#reported.set(error.code, performance.now());
+    this.#reported.set(kind, performance.now());
     this.#tell(error);
   }
 
@@ -364,6 +385,7 @@ export class Bus extends EventEmitter<BusEvents> {
       this.#lost = resolve;
       this.#closing.signal.addEventListener('abort', () => resolve(new Error('closed')), { signal: ending.signal });
     });
+    this.#isTold = false;
     let link: Link | undefined;
     let upAt: number | undefined;
     try {
@@ -374,7 +396,7 @@ export class Bus extends EventEmitter<BusEvents> {
       this.#up(link);
       return { cause: await lost, lived: performance.now() - upAt };
     } catch (error) {
-      return { cause: toError(error), lived: 0 };
+      return { cause: this.#isTold ? unopened(this.#alarm, error) : toError(error), lived: 0 };
     } finally {
       this.#lost = undefined;
       ending.abort();
@@ -393,8 +415,10 @@ export class Bus extends EventEmitter<BusEvents> {
         lost: (cause) => {
           if (!signal.aborted) this.#lost?.(cause);
         },
-        blocked: (on) => {
-          if (!signal.aborted) this.#block(on);
+        blocked: (on, why) => {
+          if (signal.aborted) return;
+          this.#isTold = on;
+          this.#block(on, why);
         },
         gap: (cause, from) => {
           if (!signal.aborted) this.logs.lost(cause, from);
@@ -417,10 +441,12 @@ export class Bus extends EventEmitter<BusEvents> {
   #up(link: Link): void {
     const back = this.#state === 'down';
     this.#everUp = true;
+    this.#failure = undefined;
     this.#publisher.attach(link);
     this.jobs.attach(link);
     for (const probe of Object.values(this.#probes)) probe.start();
     this.#set('up');
+    if (!this.#isTold) this.#block(false);
     this.logs.up();
     if (back && this.transport.features.network) this.#emit('gap', new Error('the link to the broker was lost'));
   }
@@ -431,17 +457,18 @@ export class Bus extends EventEmitter<BusEvents> {
     this.logs.down();
     this.jobs.detach();
     this.#subscriptions.detach();
-    this.#block(false);
+    // An alarm is over when a link takes messages, or the broker is not there any more.
+    this.#block(this.#isTold, this.#alarm);
     if (this.#state === 'up') this.#set('down');
   }
 
-  #block(on: boolean): void {
-    if (this.#blocked === on) return;
-    this.#blocked = on;
-    this.#publisher.block(on);
-    this.jobs.block(on);
+  #block(on: boolean, why = ''): void {
+    const isNew = this.blocked !== on;
+    this.#alarm = on ? why : undefined;
+    this.#publisher.block(on, why);
+    this.jobs.block(on, why);
     for (const probe of Object.values(this.#probes)) probe.pause(on);
-    this.#emit('blocked', on);
+    if (isNew) this.#emit('blocked', on, ...(on && why !== '' ? [why] : []));
   }
 
   #receive(channel: Channel, payload: Buffer, pos?: Position): void {
@@ -490,7 +517,8 @@ export class Bus extends EventEmitter<BusEvents> {
 
   #unreachable(wait: number): BroadcastError {
     if (this.#state === 'idle') return notConnected();
-    const [cause, { name, address }] = [this.#failure, this.transport];
+    const { name, address } = this.transport;
+    const cause = this.#isTold ? unopened(this.#alarm) : this.#failure;
     const why = cause ? `: ${cause.message}` : '';
     const where = address && !why.includes(address) ? ` at ${address}` : '';
     const message = `the ${name} broker${where} could not be reached within ${wait} ms${why}; the bus goes on trying`;
@@ -530,6 +558,14 @@ function asRoom(channel: Channel): Channel {
 
 async function rejectWith(lost: Promise<Error>): Promise<never> {
   throw await lost;
+}
+
+function takesNothing(alarm = ''): string {
+  return `the broker takes no messages${alarm === '' ? '' : ` (${alarm})`}`;
+}
+
+function unopened(alarm?: string, cause?: unknown): Error {
+  return new Error(`${takesNothing(alarm)}, which opening a link needs`, { cause });
 }
 
 function notConnected(cause?: unknown): BroadcastError {

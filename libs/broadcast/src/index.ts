@@ -81,6 +81,8 @@ export type {
 export { memory } from './transports/memory.js';
 export { rabbitmq, type RabbitmqOptions } from './transports/rabbitmq.js';
 export { redis, type RedisTransportOptions } from './transports/redis.js';
+export { BrokerRefusal, type RefusalReason } from './refusal.js';
+export { Failures, type FailureReason } from './failures.js';
 export { Timing } from './timing.js';
 export { ulid } from './ulid.js';
 export { VERSION } from './version.js';

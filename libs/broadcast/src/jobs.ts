@@ -59,6 +59,7 @@ export class Jobs {
   #bytes = 0;
   #link?: Connected;
   #blocked = false;
+  #alarm = '';
 
   constructor(around: JobsSurroundings) {
     this.#around = around;
@@ -181,8 +182,9 @@ export class Jobs {
     this.#blocked = false;
   }
 
-  block(on: boolean): void {
+  block(on: boolean, why = ''): void {
     this.#blocked = on;
+    this.#alarm = why === '' ? '' : ` (${why})`;
     if (!on) this.#wake();
   }
 
@@ -227,9 +229,9 @@ export class Jobs {
         throw new BroadcastError('UNCERTAIN', `${what} failed: ${error.message}`, { cause: error });
       }
       if (error.code !== 'TIMEOUT') throw error;
-      const late = new BroadcastError('UNCERTAIN', `${what} failed: no answer within ${callTimeout} ms`, {
-        cause: error,
-      });
+      const takesNone = this.#blocked ? `the broker takes no messages${this.#alarm}, and gave ` : '';
+      const why = `${what} failed: ${takesNone}no answer within ${callTimeout} ms`;
+      const late = new BroadcastError('UNCERTAIN', why, { cause: error });
       // A broker that has said "blocked" is alive.
       if (!this.#blocked && this.#link === link) failed(late);
       throw late;
@@ -243,7 +245,7 @@ export class Jobs {
     for (;;) {
       if (this.#closing.signal.aborted) throw closed();
       if (this.#link && !this.#blocked) return this.#link;
-      const why = this.#link ? 'the broker took no messages' : 'there was no link to the broker';
+      const why = this.#link ? `the broker took no messages${this.#alarm}` : 'there was no link to the broker';
       if (this.#waiting.size >= outboxSize) {
         throw new BroadcastError('UNAVAILABLE', `${why}, and ${outboxSize} jobs are waiting already: nothing was sent`);
       }

@@ -1,5 +1,7 @@
 import { BroadcastError } from './errors.js';
+import { Failures } from './failures.js';
 import { Publisher, type PublisherOptions } from './publisher.js';
+import { BrokerRefusal } from './refusal.js';
 import { ScriptedLink, type ScriptedCall } from './testing/scripted.js';
 
 const failed = jest.fn();
@@ -447,6 +449,126 @@ describe('appending to a log', () => {
     refusing.of('append')[0]!.refuse(new Error('socket closed'));
     await pass(10);
     expect([said.now, finished.mock.calls.length]).toEqual(['UNCERTAIN', 1]);
+  });
+});
+
+describe('what the broker refuses in words', () => {
+  const options = { id: 'm', size: 1, ttl: 1_000 };
+  const full = new BrokerRefusal('it refuses: no memory', { reason: 'memory', passing: true });
+  const forbidden = new BrokerRefusal('it refuses: no rights', { reason: 'rights', passing: false });
+
+  function append(out: Publisher, text: string, room = 'a') {
+    const said: { now: string } = { now: 'waiting' };
+    out.append(room, Buffer.from(text), options).then(
+      () => (said.now = 'stored'),
+      ({ code, message }: BroadcastError) => (said.now = `${code} ${message}`),
+    );
+    return said;
+  }
+
+  function refusing(method: ScriptedCall['method'] = 'append'): ScriptedLink {
+    const made = new ScriptedLink();
+    made.silent.add(method);
+    return made;
+  }
+
+  /** Whatever is asked of the link from now on. */
+  async function refuseAll(link: ScriptedLink, error: Error, ms: number): Promise<void> {
+    let answered = 0;
+    for (let passed = 0; passed < ms; passed += 50) {
+      for (const call of link.of('append').slice(answered)) call.refuse(error);
+      answered = link.of('append').length;
+      await pass(50);
+    }
+  }
+
+  it('is refused at once where it is for good, and the next is asked for', async () => {
+    const [failures, refused] = [new Failures(), jest.fn()];
+    const out = publisher({ failures, refused });
+    const link = refusing();
+    out.attach(link);
+    const [said, next] = [append(out, '1'), append(out, '2')];
+    link.of('append')[0]!.refuse(forbidden);
+    link.of('append')[1]!.answer();
+    await pass(0);
+    expect([said.now, next.now]).toEqual(['UNAVAILABLE it refuses: no rights', 'stored']);
+    expect([failures.counts.rights, refused.mock.calls]).toEqual([1, [[forbidden]]]);
+  });
+
+  it('is tried again for as long as it would wait for a link, in order, and then refused with these words', async () => {
+    const failures = new Failures();
+    const out = publisher({ failures, outboxSize: 9 });
+    const link = refusing();
+    out.attach(link);
+    const first = append(out, '1');
+    link.of('append')[0]!.refuse(full);
+    await pass(0);
+    const second = append(out, '2');
+    await refuseAll(link, full, 1_500);
+    expect([first.now, second.now]).toEqual(['waiting', 'waiting']);
+    await refuseAll(link, full, 800);
+    expect([first.now, second.now]).toEqual(Array(2).fill('UNAVAILABLE it refuses: no memory'));
+    expect(failures.counts).toMatchObject({ memory: 2, uncertain: 0, unavailable: 0 });
+    expect(link.of('append').every(({ payload }) => payload === '1')).toBe(true);
+  });
+
+  it('is stored where the broker takes it within that time', async () => {
+    const out = publisher({ outboxSize: 9 });
+    const link = refusing();
+    out.attach(link);
+    const said = ['1', '2', '3'].map((text) => append(out, text));
+    for (const call of link.of('append')) call.refuse(full);
+    await refuseAll(link, full, 500);
+    link.silent.delete('append');
+    for (const call of link.of('append')) call.answer();
+    await pass(300);
+    expect(said.map(({ now }) => now)).toEqual(['stored', 'stored', 'stored']);
+    expect(link.of('append').map(({ payload }) => payload).slice(-2)).toEqual(['2', '3']);
+  });
+
+  it('may have arrived where an attempt before had no answer', async () => {
+    const out = publisher();
+    out.attach(refusing());
+    const said = append(out, '1');
+    out.detach();
+    const next = refusing();
+    out.attach(next);
+    next.of('append')[0]!.refuse(forbidden);
+    await pass(0);
+    expect(said.now).toMatch(/^UNCERTAIN .* it may have arrived, and since then it refuses: no rights$/);
+  });
+
+  it('is told of a live room too', async () => {
+    const out = publisher();
+    const link = refusing('publish');
+    out.attach(link);
+    const said = say(out, '1');
+    link.of('publish')[0]!.refuse(forbidden);
+    await pass(0);
+    expect([said.now, said.error?.message]).toEqual(['UNAVAILABLE', 'it refuses: no rights']);
+  });
+
+  it('is known for a minute, or until it takes something into a history again', async () => {
+    const failures = new Failures();
+    const out = publisher({ failures, refused: (refusal) => failures.refused(refusal) });
+    const link = refusing();
+    out.attach(link);
+    for (const index of [0, 1]) {
+      append(out, '1');
+      link.of('append')[index]!.refuse(forbidden);
+    }
+    await pass(59_000);
+    expect(failures.refusal).toBe(forbidden);
+    await pass(2_000);
+    expect(failures.refusal).toBeUndefined();
+    append(out, '2');
+    link.of('append')[2]!.refuse(forbidden);
+    await pass(0);
+    expect(failures.refusal).toBe(forbidden);
+    append(out, '3');
+    link.of('append')[3]!.answer();
+    await pass(0);
+    expect(failures.refusal).toBeUndefined();
   });
 });
 

@@ -3,8 +3,10 @@
  * more than a bounded amount be under way. It opens no links; the bus hands them in and takes them back.
  */
 import { BroadcastError } from './errors.js';
+import type { Failures } from './failures.js';
 import { Line, type Standing } from './line.js';
 import type { Position } from './position.js';
+import { BrokerRefusal } from './refusal.js';
 import type { Timing } from './timing.js';
 import type { AppendOptions, Channel, Link } from './transport.js';
 
@@ -21,6 +23,10 @@ export interface PublisherOptions {
   maxBytes: number;
   /** How long the broker took to accept, from when it was said. */
   latency?: Timing;
+  /** What it did not accept, and why. */
+  failures?: Failures;
+  /** The broker refuses something in words: told each time. */
+  refused?: (refusal: BrokerRefusal) => void;
   /** A message stayed unanswered past its deadline: the link is not to be trusted any more. */
   failed: (cause: Error) => void;
 }
@@ -38,10 +44,14 @@ interface Pending extends Standing {
   since: number;
   /** Until when it is sent again, if it may be at all. */
   readonly until?: number;
-  /** How often it has been sent: since the first time it may have arrived. */
+  /** How often it has been sent. */
   attempts: number;
   /** The broker has refused it on a link that is still there. */
   refused: boolean;
+  /** An attempt has had no answer: it may have arrived. */
+  uncertain: boolean;
+  /** What the broker has said to the last attempt. */
+  refusal: BrokerRefusal | undefined;
   resolve(pos: Position | undefined): void;
   reject(error: Error): void;
 }
@@ -56,10 +66,14 @@ export class Publisher {
   readonly #underWay = new Line<Pending>();
   /** By room, the message that was refused and is under way again: what was said in the room after it waits for it. */
   readonly #again = new Map<string, Pending>();
+  /** The last that this link has given as an answer. */
+  #lastRefusal?: BrokerRefusal;
   #bytes = 0;
   #turns = 0;
   #link?: Link;
   #blocked = false;
+  /** Why, behind what is said of it. */
+  #alarm = '';
   #closed = false;
   #timer?: NodeJS.Timeout;
 
@@ -68,8 +82,8 @@ export class Publisher {
   }
 
   /**
-   * Resolves when the broker has accepted the message. Rejects with `UNAVAILABLE` (no link within the outbox's age, or
-   * the outbox is full), `OVERLOADED`, `UNCERTAIN` (sent, but never answered), `CLOSED`, or what the driver says.
+   * Resolves when the broker has accepted the message. Rejects with `UNAVAILABLE` (no link within the outbox's age, the
+   * outbox is full, or, as a `BrokerRefusal`, what the broker says), `OVERLOADED`, `UNCERTAIN` (sent, but never answered), `CLOSED`, or what the driver says.
    */
   publish(channel: Channel, payload: Buffer): Promise<void> {
     return this.#take(payload.length, (link) => link.publish(channel, payload)) as Promise<void>;
@@ -93,9 +107,11 @@ export class Publisher {
   detach(): void {
     this.#link = undefined;
     this.#blocked = false;
+    this.#lastRefusal = undefined;
     const error = uncertain();
     const again: Pending[] = [];
     for (const pending of this.#underWay.all()) {
+      pending.uncertain = true;
       if (!this.#mayGoAgain(pending)) this.#settle(pending, error);
       else if (this.#underWay.delete(pending)) again.push(pending);
     }
@@ -103,9 +119,10 @@ export class Publisher {
     this.#queue(...again);
   }
 
-  /** The broker asks to stop or to go on. */
-  block(on: boolean): void {
+  /** The broker asks to stop, with its reason, or to go on. */
+  block(on: boolean, why = ''): void {
     this.#blocked = on;
+    this.#alarm = why === '' ? '' : ` (${why})`;
     this.#flush();
   }
 
@@ -132,7 +149,10 @@ export class Publisher {
   ): Promise<Position | undefined> {
     const waits = !this.#link || this.#blocked || this.#isBehind(room);
     const refusal = this.#refusal(bytes, waits);
-    if (refusal) return Promise.reject(refusal);
+    if (refusal) {
+      this.#options.failures?.add(refusal);
+      return Promise.reject(refusal);
+    }
     return new Promise((resolve, reject) => {
       const said = performance.now();
       // Field by field, those of the line too: one shape for all of them.
@@ -146,6 +166,8 @@ export class Publisher {
         until,
         attempts: 0,
         refused: false,
+        uncertain: false,
+        refusal: undefined,
         resolve,
         reject,
         before: undefined,
@@ -165,7 +187,10 @@ export class Publisher {
       return new BroadcastError('OVERLOADED', `more than ${this.#options.maxBytes} bytes are waiting to be sent`);
     }
     if (waits && this.#outbox.size >= this.#options.outboxSize) {
-      const taken = this.#blocked || this.#link ? 'the broker takes no messages now' : 'there is no link to the broker';
+      const taken =
+        this.#blocked || this.#link
+          ? `the broker takes no messages now${this.#alarm}`
+          : 'there is no link to the broker';
       return new BroadcastError(
         'UNAVAILABLE',
         `${taken}, and ${this.#options.outboxSize} messages are waiting already`,
@@ -201,11 +226,11 @@ export class Publisher {
     pending.send(link).then(
       (pos) => this.#settle(pending, undefined, pos ?? undefined),
       (error: unknown) => {
-        const refused = error instanceof BroadcastError ? error : uncertain(error);
+        const why = error instanceof BroadcastError ? error : uncertain(error);
         // On a link that is gone it has been put back already, sent again, or settled.
         if (attempt !== pending.attempts || !pending.inLine) return;
-        if (refused.code === 'BAD_REQUEST' || !this.#mayGoAgain(pending)) {
-          return this.#settle(pending, refused);
+        if (!this.#isRefusedForNow(pending, why)) {
+          return this.#settle(pending, pending.uncertain && why instanceof BrokerRefusal ? uncertain(why) : why);
         }
         this.#underWay.delete(pending);
         pending.since = performance.now();
@@ -214,6 +239,18 @@ export class Publisher {
         this.#queue(pending);
       },
     );
+  }
+
+  /** Whether what has been refused is sent again on this link. */
+  #isRefusedForNow(pending: Pending, why: BroadcastError): boolean {
+    if (why instanceof BrokerRefusal) {
+      pending.refusal = this.#lastRefusal = why;
+      this.#options.refused?.(why);
+      if (!why.passing || this.#isTooOld(pending)) return false;
+    } else {
+      pending.uncertain = true;
+    }
+    return why.code !== 'BAD_REQUEST' && this.#mayGoAgain(pending);
   }
 
   /** Whether others wait for it; from now on they do not. */
@@ -228,10 +265,10 @@ export class Publisher {
       this.#outbox = new Set([...again, ...this.#outbox].sort((one, other) => one.turn - other.turn));
   }
 
-  /** What was never sent waits for the outbox's age, what may have arrived for as long as it is sent again. */
-  #isTooOld({ attempts, since, until = 0 }: Pending): boolean {
+  /** What has not arrived waits for the outbox's age, what may have for as long as it is sent again. */
+  #isTooOld({ uncertain, said, until = 0 }: Pending): boolean {
     const now = performance.now();
-    return attempts > 0 ? now > until : now - since >= this.#options.outboxAge;
+    return uncertain ? now > until : now - said >= this.#options.outboxAge;
   }
 
   #mayGoAgain({ until }: Pending): boolean {
@@ -241,12 +278,25 @@ export class Publisher {
   #settle(pending: Pending, error?: Error, pos?: Position): void {
     if (!this.#underWay.delete(pending) && !this.#outbox.delete(pending)) return;
     this.#bytes -= pending.bytes;
-    if (error) pending.reject(error);
-    else {
+    if (error) {
+      this.#options.failures?.add(error);
+      pending.reject(error);
+    } else {
+      if (pending.room !== undefined) this.#options.failures?.accepted();
       this.#options.latency?.add(performance.now() - pending.said);
       pending.resolve(pos);
     }
     if (this.#wasAgain(pending)) this.#flush();
+  }
+
+  #tooLate({ uncertain: mayHaveArrived, refusal }: Pending): BroadcastError {
+    if (mayHaveArrived) return uncertain(refusal);
+    if (refusal) return refusal;
+    // On a link that takes messages it has waited behind one of its room that was refused.
+    if (this.#link && !this.#blocked && this.#lastRefusal) return this.#lastRefusal;
+    const why =
+      this.#blocked || this.#link ? `the broker took no messages${this.#alarm}` : 'there was no link to the broker';
+    return new BroadcastError('UNAVAILABLE', `${why} within ${this.#options.outboxAge} ms: nothing was sent`);
   }
 
   #sweepLater(): void {
@@ -258,18 +308,17 @@ export class Publisher {
   }
 
   #sweep(): void {
-    const { outboxAge, callTimeout, failed } = this.#options;
+    const { callTimeout, failed } = this.#options;
     const now = performance.now();
     for (const pending of this.#outbox) {
       if (!this.#isTooOld(pending)) continue;
-      const why = this.#blocked || this.#link ? 'the broker took no messages' : 'there was no link to the broker';
-      const unsent = new BroadcastError('UNAVAILABLE', `${why} within ${outboxAge} ms: nothing was sent`);
-      this.#settle(pending, pending.attempts > 0 ? uncertain() : unsent);
+      this.#settle(pending, this.#tooLate(pending));
     }
     let overdue: BroadcastError | undefined;
     for (const pending of this.#underWay.all()) {
       if (now - pending.since < callTimeout) break;
-      overdue ??= new BroadcastError('UNCERTAIN', `the broker did not answer within ${callTimeout} ms`);
+      const takesNone = this.#blocked ? `takes no messages${this.#alarm}, and ` : '';
+      overdue ??= new BroadcastError('UNCERTAIN', `the broker ${takesNone}did not answer within ${callTimeout} ms`);
       // Those that may be sent again are, on the next link: this one is given up below.
       if (this.#blocked || !this.#mayGoAgain(pending)) this.#settle(pending, overdue);
     }
@@ -281,5 +330,7 @@ export class Publisher {
 }
 
 function uncertain(cause?: unknown): BroadcastError {
-  return new BroadcastError('UNCERTAIN', 'the link broke before the broker answered: it may have arrived', { cause });
+  const since = cause instanceof BrokerRefusal ? `, and since then ${cause.message}` : '';
+  const why = `the link broke before the broker answered: it may have arrived${since}`;
+  return new BroadcastError('UNCERTAIN', why, { cause });
 }

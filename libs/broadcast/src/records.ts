@@ -4,6 +4,7 @@
  */
 import { deadline } from './deadline.js';
 import { BroadcastError } from './errors.js';
+import { BrokerRefusal } from './refusal.js';
 import type { Sealed } from './signature.js';
 import type { RecordStore, StoredRecord } from './transport.js';
 
@@ -18,6 +19,7 @@ export interface RecordsBus {
   /** Whether it is signed by the first secret. */
   isCurrent(channel: Sealed, payload: Buffer): boolean;
   misread(channel: Sealed, thrown: unknown): void;
+  refused(refusal: BrokerRefusal): void;
 }
 
 /** Bytes of the longest key. */
@@ -38,12 +40,13 @@ export class Records implements RecordStore {
       throw new BroadcastError('BAD_REQUEST', `expected a key of 1 to ${MAX_KEY} bytes`);
     }
     const payload = this.#bus.seal('records', record.payload);
-    await deadline(this.#bus.records().put({ ...record, payload }), this.#bus.callTimeout, 'storing a record');
+    const putting = this.#bus.records().put({ ...record, payload });
+    await this.#told(deadline(putting, this.#bus.callTimeout, 'storing a record'));
   }
 
   /** Those that can be trusted. @throws BroadcastError through the promise: `UNAVAILABLE`, `TIMEOUT` */
   async all(): Promise<StoredRecord[]> {
-    const found = await deadline(this.#bus.records().all(), READING, 'reading the records');
+    const found = await this.#told(deadline(this.#bus.records().all(), READING, 'reading the records'));
     const old: StoredRecord[] = [];
     const records = found.flatMap((record) => {
       try {
@@ -58,5 +61,12 @@ export class Records implements RecordStore {
     // Signed by a secret that is being exchanged for another: when it is gone nobody would believe them.
     for (const record of old) await this.put(record);
     return records;
+  }
+
+  #told<T>(work: Promise<T>): Promise<T> {
+    return work.catch((error: unknown) => {
+      if (error instanceof BrokerRefusal) this.#bus.refused(error);
+      throw error;
+    });
   }
 }

@@ -6,6 +6,7 @@ import type { Bus } from './bus.js';
 import { encode, encodePlain, type Header, type PlainHeader } from './envelope.js';
 import { BroadcastError } from './errors.js';
 import type { Position } from './position.js';
+import type { Attributes } from './tracing.js';
 import type { Channel } from './transport.js';
 
 /** A message that would take more ways than this takes one, to every instance. */
@@ -44,14 +45,19 @@ export function publishToRooms(
   args: readonly unknown[],
   options?: RoutingOptions,
 ): Promise<(Position | undefined)[]> {
-  const attributes = () => ({
-    'messaging.system': 'roomcast',
-    'messaging.destination.name': rooms.length === 1 ? rooms[0]! : `${rooms.length} rooms`,
-    ...(header.id !== undefined && { 'messaging.message.id': header.id }),
-  });
+  const attributes = () => publishAttributes(rooms, header.id);
   return bus.tracing.produce('publish', attributes, (traceparent) =>
     sendToRooms(bus, rooms, traceparent === undefined ? header : { ...header, traceparent }, args, options),
   );
+}
+
+/** Those of the span in which something is said. */
+export function publishAttributes(rooms: readonly string[], id?: string): Attributes {
+  return {
+    'messaging.system': 'roomcast',
+    'messaging.destination.name': rooms.length === 1 ? rooms[0]! : `${rooms.length} rooms`,
+    ...(id !== undefined && { 'messaging.message.id': id }),
+  };
 }
 
 function sendToRooms(

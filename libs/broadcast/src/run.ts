@@ -3,7 +3,7 @@
  */
 import type { INestApplicationContext } from '@nestjs/common';
 import { APP_DEFAULTS, readEnvironment, showEnvironment, type Environment } from './environment.js';
-import { BroadcastError } from './errors.js';
+import { BroadcastError, toError } from './errors.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 const USAGE = 'Settings come from the environment (docs/gateway.md). --check-config prints them and starts nothing.';
@@ -37,9 +37,23 @@ export async function run({ check = () => undefined, start }: App): Promise<void
     app.enableShutdownHooks([...SIGNALS], { useProcessExit: true });
     for (const signal of SIGNALS) process.off(signal, leave);
   } catch (error) {
-    console.error(error instanceof BroadcastError && error.code === 'BAD_REQUEST' ? error.message : error);
+    console.error(lastWords(error));
     process.exit(1);
   }
+}
+
+/** Why it ends, as one line. Where nobody foresaw it, those who look for more get where it was thrown. */
+function lastWords(thrown: unknown): string {
+  const error = toError(thrown);
+  const isForeseen = error instanceof BroadcastError && error.code === 'BAD_REQUEST';
+  const stack = isForeseen ? undefined : error.stack;
+  const { LOG_FORMAT, LOG_LEVEL } = process.env;
+  if (LOG_FORMAT === 'json') {
+    const line = { level: 'fatal', pid: process.pid, timestamp: Date.now(), message: error.message, stack };
+    return JSON.stringify(line);
+  }
+  const isCurious = LOG_LEVEL === 'debug' || LOG_LEVEL === 'verbose';
+  return isForeseen ? error.message : isCurious && stack ? stack : `It cannot start: ${error.message}`;
 }
 
 /** A process of its own on the embedded transport is alone, which is rarely meant when an address is given. */

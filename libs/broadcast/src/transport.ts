@@ -80,8 +80,8 @@ export interface LinkEvents {
   message(channel: Channel, payload: Buffer, pos?: Position): void;
   /** The link is gone, or can no longer be trusted. Later calls of either kind are ignored. */
   lost(cause: Error): void;
-  /** The broker asks publishers to stop (`true`) or to go on (`false`). Receiving continues. */
-  blocked(on: boolean): void;
+  /** The broker asks publishers to stop (`true`), with its reason, or to go on (`false`). Receiving continues. */
+  blocked(on: boolean, why?: string): void;
   /** A shared log does not go on where the link before this one was, but after `from`: any room may have missed messages. */
   gap(cause: Error, from: Mark): void;
   /** An id had to be forgotten before its time, since there are too many: a second copy of that message would be another one. */

@@ -77,6 +77,10 @@ function failed(name: string, error: unknown): Check {
   if (refusal !== undefined) {
     return fail(name, refusal, 'give the user the rights that an instance needs: docs/cli.md, "Rights".');
   }
+  const full = causesOf(error).find((message) => /\bOOM\b/.test(message));
+  if (full !== undefined) {
+    return fail(name, full, 'Redis has no memory left: raise its maxmemory, or keep less (HISTORY_SIZE, HISTORY_TTL).');
+  }
   return fail(name, messageOf(error), 'look at the checks before this one, and into the log of the broker.');
 }
 

@@ -4,6 +4,7 @@
  */
 import {
   BroadcastError,
+  BrokerRefusal,
   Bus,
   FOREVER,
   Moderation,
@@ -60,6 +61,8 @@ export class ModerationService implements OnModuleInit {
   async onModuleInit(): Promise<void> {
     await this.#moderation.sync().catch((error: unknown) => {
       if (!(error instanceof BroadcastError)) throw error;
+      // The bus tells it.
+      if (error instanceof BrokerRefusal) return;
       this.#logger.warn(`restrictions are not known yet: ${error.message}`);
     });
   }

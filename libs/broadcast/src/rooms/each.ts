@@ -3,6 +3,7 @@
  */
 import type { Bus } from '../bus.js';
 import { BroadcastError, toError } from '../errors.js';
+import { BrokerRefusal } from '../refusal.js';
 import type { Position } from '../position.js';
 
 /** What has become of the message in one room. */
@@ -42,7 +43,7 @@ export async function publishToEach(
       if (pos !== undefined) outcome.pos = pos;
     } catch (thrown) {
       outcome.error = toError(thrown);
-      if (thrown instanceof BroadcastError && HOPELESS.has(thrown.code)) hopeless ??= thrown;
+      if (isHopeless(thrown)) hopeless ??= thrown;
     }
   };
   const publishing = Array.from({ length: Math.min(CONCURRENCY, rooms.length) }, async () => {
@@ -50,4 +51,10 @@ export async function publishToEach(
   });
   await Promise.all(publishing);
   return outcomes;
+}
+
+/** What the broker refuses for good may be about this room alone. */
+function isHopeless(thrown: unknown): thrown is BroadcastError {
+  if (thrown instanceof BrokerRefusal) return thrown.passing;
+  return thrown instanceof BroadcastError && HOPELESS.has(thrown.code);
 }

@@ -16,7 +16,7 @@ import { checkBus } from '../checks.js';
 import { encode, stamp, type Header } from '../envelope.js';
 import { BroadcastError } from '../errors.js';
 import type { Mark, Position } from '../position.js';
-import { publishToRooms } from '../routing.js';
+import { publishAttributes, publishToRooms } from '../routing.js';
 import type { Subscription } from '../subscriptions.js';
 import { publishToEach, type EachPublished } from './each.js';
 import { toMessages, type StoredMessage } from './stored-message.js';
@@ -152,12 +152,18 @@ export class Rooms {
     checkAddress({ rooms });
     const { id, at, origin } = stamp(this.#bus.instance);
     const header = { id: message.id ?? id, from, at, origin, nsp: nameOfNamespace(namespace) };
-    const payload = encode(header, [checkEvent(event), ...checkArgs([data])]);
-    if (payload.length > this.#maxBytes) {
-      const why = `the message has ${payload.length} bytes, the limit is ${this.#maxBytes}`;
-      throw new BroadcastError('TOO_LARGE', why);
-    }
-    return { id: header.id, outcomes: await publishToEach(this.#bus, [...new Set(rooms)], payload, header.id) };
+    const args = [checkEvent(event), ...checkArgs([data])];
+    const each = [...new Set(rooms)];
+    const attributes = () => publishAttributes(each, header.id);
+    const outcomes = await this.#bus.tracing.produce('publish', attributes, async (traceparent) => {
+      const payload = encode(traceparent === undefined ? header : { ...header, traceparent }, args);
+      if (payload.length > this.#maxBytes) {
+        const why = `the message has ${payload.length} bytes, the limit is ${this.#maxBytes}`;
+        throw new BroadcastError('TOO_LARGE', why);
+      }
+      return publishToEach(this.#bus, each, payload, header.id);
+    });
+    return { id: header.id, outcomes };
   }
 
   /** Whether what is said in the room is kept. */

@@ -142,10 +142,8 @@ export class RabbitmqLink implements Link {
 
   /** The end of opening: from here on the loss of any part is told. */
   async start(): Promise<void> {
-    const { publishing, publisher, consumer } = this.#parts;
+    const { publisher, consumer } = this.#parts;
     const { signal } = this.#life;
-    publishing.on('blocked', () => signal.aborted || this.#events.blocked(true));
-    publishing.on('unblocked', () => signal.aborted || this.#events.blocked(false));
     publisher.on('return', (message) => this.#returned.add(String(message.properties.correlationId)));
     // Where there are histories, most rooms are heard by the stream.
     if (!this.#stream) await this.#rooms.begin();

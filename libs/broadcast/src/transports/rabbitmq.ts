@@ -91,6 +91,9 @@ async function open(
 
   try {
     const [publishing, consuming] = await Promise.all([connection('publish'), connection('consume')]);
+    // From the first message on, which may be needed to open the link.
+    publishing.on('blocked', (why: string) => life.signal.aborted || events.blocked(true, why));
+    publishing.on('unblocked', () => life.signal.aborted || events.blocked(false));
     const [publisher, consumer, binder] = await Promise.all([
       publishing.createConfirmChannel().then((channel) => life.watch(channel)),
       consuming.createChannel().then((channel) => life.watch(channel)),

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { deadline, pause } from '../deadline.js';
 import { BroadcastError, toError } from '../errors.js';
+import { BrokerRefusal } from '../refusal.js';
 import { idInside } from '../job.js';
 import type {
   ConsumeEvents,
@@ -315,7 +316,8 @@ async function run(
 
 /** What Redis refuses was not done: a key of another kind, a full memory. */
 function refusal(error: unknown, stream: string): Error {
-  const { message } = toError(error);
+  const { message, cause } = toError(error);
+  if (error instanceof BrokerRefusal) return refusal(cause, stream);
   if (!/WRONGTYPE|OOM|READONLY|MISCONF|NOPERM/.test(message)) return toError(error);
   const code = /WRONGTYPE/.test(message) ? 'BAD_REQUEST' : 'UNAVAILABLE';
   return new BroadcastError(code, `Redis refuses work on ${stream}: ${message}`, { cause: error });

@@ -3,6 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { asRefusal } from './redis.refusals.js';
 
 export type ScriptArgs = readonly (string | number | Buffer)[];
 
@@ -18,14 +19,16 @@ export class Script {
     this.#hash = createHash('sha1').update(source).digest('hex');
   }
 
-  /** Texts in the answer are buffers. */
+  /** Texts in the answer are buffers. Rejects with a `BrokerRefusal` for what Redis refuses. */
   async run(redis: Redis, keys: readonly string[], args: ScriptArgs): Promise<unknown> {
     const scripted = redis as Redis & Record<'evalBuffer' | 'evalshaBuffer', Scripted>;
     try {
       return await scripted.evalshaBuffer(this.#hash, keys.length, ...keys, ...args);
     } catch (error) {
-      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-      return scripted.evalBuffer(this.source, keys.length, ...keys, ...args);
+      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw asRefusal(error);
+      return scripted.evalBuffer(this.source, keys.length, ...keys, ...args).catch((thrown: unknown) => {
+        throw asRefusal(thrown);
+      });
     }
   }
 }

@@ -8,6 +8,7 @@ import { BroadcastError, toError } from '../errors.js';
 import type { Channel, Link, LinkEvents, OpenOptions, RoomLog, Transport } from '../transport.js';
 import { RedisJobs } from './redis.jobs.js';
 import { RedisRecords } from './redis.records.js';
+import { asRefusal } from './redis.refusals.js';
 import { loadScripts, RedisLog, splitPosition } from './redis.log.js';
 import { RedisTurn } from './redis.turn.js';
 
@@ -104,9 +105,14 @@ class RedisLink implements Link {
   publish(channel: Channel, payload: Buffer): Promise<void> {
     const name = this.#name(channel);
     if (!channel.startsWith('instance:')) return this.#turn.publish(name, payload);
-    return this.#publisher.publish(name, payload).then((heard) => {
-      if (heard === 0) throw new BroadcastError('NO_LISTENER', `nobody listens to ${channel}`);
-    });
+    return this.#publisher.publish(name, payload).then(
+      (heard) => {
+        if (heard === 0) throw new BroadcastError('NO_LISTENER', `nobody listens to ${channel}`);
+      },
+      (error: unknown) => {
+        throw asRefusal(error);
+      },
+    );
   }
 
   async subscribe(channels: readonly Channel[]): Promise<void> {

@@ -3,6 +3,7 @@
  * one message. What a command costs here and at Redis is mostly its own: the system call, and ioredis' bookkeeping.
  */
 import type { Command, Redis } from 'ioredis';
+import { asRefusal } from './redis.refusals.js';
 
 /**
  * ARGV: channels and messages, in turn. Answers with the errors of those that had one, behind their numbers. Sent in full each
@@ -74,7 +75,7 @@ export class RedisTurn {
     if (this.#gathered.length === 0) return;
     const all = this.#gathered;
     this.#gathered = [];
-    const refuse = (error: unknown) => all.forEach((each) => each.reject(error));
+    const refuse = (error: unknown) => all.forEach((each) => each.reject(asRefusal(error)));
     const [first] = all;
     if (all.length === 1 && first) {
       this.#redis.publish(first.channel, first.payload).then(() => first.resolve(), refuse);
