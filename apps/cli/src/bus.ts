@@ -1,14 +1,7 @@
 /*
  * The bus of a command: connected for as long as the command runs, and no member of anything.
  */
-import {
-  APP_DEFAULTS,
-  createBus,
-  readEnvironment,
-  type Bus,
-  type BusOptions,
-  type Environment,
-} from '@app/broadcast';
+import { APP_DEFAULTS, createBus, readEnvironment, type Bus, type BusOptions, type Environment } from '@app/broadcast';
 import { UsageError } from './command.js';
 import type { Output } from './output.js';
 

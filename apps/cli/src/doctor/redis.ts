@@ -113,6 +113,10 @@ function adviceOn(message: string, isTls: boolean): string {
   }
   if (/ECONNREFUSED/.test(message)) return 'nothing listens there: check REDIS_URL, and whether Redis runs.';
   if (/ENOTFOUND|EAI_AGAIN/.test(message)) return 'there is no host of that name: check REDIS_URL.';
+  // A Redis waits for the end of what it takes for a command: to a greeting in TLS it says nothing.
+  if (isTls && /ETIMEDOUT|timed out/i.test(message)) {
+    return 'it does not speak TLS there, or does not answer at all: try redis://, or the port that has TLS.';
+  }
   if (/ETIMEDOUT|timed out/i.test(message)) return 'nothing answers there: check REDIS_URL, and the network between.';
   if (isTls && /certificate|self.signed|altnames/i.test(message)) {
     return 'the certificate is not trusted here: name its authority in NODE_EXTRA_CA_CERTS.';
