@@ -13,7 +13,7 @@ import { startBrowser, type Browser } from './browser.js';
 /** Where pictures go, if anybody wants to look at them. */
 const pictures = process.env['PAGE_PICTURES'];
 const DESK = { width: 1280, height: 820 };
-const SMALL = { width: 360, height: 640 };
+const SMALL = { width: 360, height: 800 };
 const PHONE = { width: 390, height: 844 };
 
 let browser: Browser;
