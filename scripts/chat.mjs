@@ -12,6 +12,11 @@ const socket = io(url, { auth: { user } });
 
 /** The place of the last message that was shown. */
 let since;
+/** What is typed before the room is entered, or while the line is lost, waits for it. */
+let isIn = false;
+let enter;
+let entered = entrance();
+let said = Promise.resolve();
 
 socket.onAny((event, ...args) => event !== 'room:presence' && show(event, ...args));
 socket.on('room:presence', ({ joined = [], left = [] }) => {
@@ -23,7 +28,11 @@ socket.on('connect_error', (error) => {
   if (error.data || values.say !== undefined) leave(`${url}: ${error.message}`);
   console.error(`${url}: ${error.message}; is a gateway there? Trying again`);
 });
-socket.on('disconnect', (reason) => console.log(`· disconnected (${reason})`));
+socket.on('disconnect', (reason) => {
+  console.log(`· disconnected (${reason})`);
+  if (isIn) entered = entrance();
+  isIn = false;
+});
 socket.on('connect', () => {
   // In the callback: what comes right after the answer may be handled before a promise of it is.
   socket.timeout(10_000).emit('room:join', { room, since }, async (error, joined) => {
@@ -32,6 +41,8 @@ socket.on('connect', () => {
     if (joined.recovered === false) console.log('· what was said meanwhile is not kept any more');
     for (const { event, data, ...meta } of joined.missed ?? []) show(event, data, meta);
     if (!joined.recovered && joined.pos !== undefined) since = { pos: joined.pos, id: joined.id };
+    isIn = true;
+    enter();
     if (values.say !== undefined) {
       await say(values.say);
       socket.close();
@@ -41,8 +52,15 @@ socket.on('connect', () => {
 
 if (values.say === undefined) {
   createInterface({ input: process.stdin })
-    .on('line', (line) => line.trim() && say(line.trim()))
-    .on('close', () => socket.close());
+    .on('line', (line) => {
+      const text = line.trim();
+      if (text) said = said.then(() => entered).then(() => say(text));
+    })
+    .on('close', () => said.then(() => socket.close()));
+}
+
+function entrance() {
+  return new Promise((resolve) => (enter = resolve));
 }
 
 function show(event, data, meta) {

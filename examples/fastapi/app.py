@@ -13,10 +13,12 @@ import uuid
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Path, Query, WebSocket, WebSocketDisconnect
-from pydantic import BaseModel, Field, ValidationError
+from fastapi import FastAPI, HTTPException, Path, Query, Request, WebSocket, WebSocketDisconnect
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from messages import Message, compact
+from messages import Message, TooLarge, compact
 from rabbitmq_broker import RabbitmqBroker
 from redis_broker import RedisBroker
 from rooms import Rooms
@@ -33,6 +35,13 @@ class Said(BaseModel):
     event: Annotated[str, Field(pattern=EVENT)]
     data: Any = None
     id: Annotated[str | None, Field(pattern=ID)] = None
+
+    @field_validator("data")
+    @classmethod
+    def is_json(cls, data: Any) -> Any:
+        """Python reads NaN, Infinity and 1e999, which nobody else does."""
+        compact(data)
+        return data
 
 
 def make_broker(rooms: Rooms) -> RedisBroker | RabbitmqBroker:
@@ -66,6 +75,13 @@ async def lifespan(app: FastAPI):
 app = FastAPI(title="Rooms", lifespan=lifespan)
 
 
+@app.exception_handler(RequestValidationError)
+async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
+    # Without what was sent, which FastAPI would say again: it may be what cannot be said.
+    wrong = [{"loc": each["loc"], "msg": each["msg"], "type": each["type"]} for each in error.errors()]
+    return JSONResponse({"detail": wrong}, status_code=422)
+
+
 @app.get("/health")
 async def health() -> dict[str, str]:
     return {"status": "ok"}
@@ -75,6 +91,8 @@ async def health() -> dict[str, str]:
 async def say(room: Annotated[str, Path(pattern=NAME)], said: Said) -> dict[str, str]:
     try:
         return {"id": await app.state.broker.publish(room, Message(said.event, said.data, id=said.id))}
+    except TooLarge as error:
+        raise HTTPException(413, str(error)) from error
     except Exception as error:
         logging.warning("could not publish: %s", error)
         raise HTTPException(503, "The broker is away: try again, with the same id.") from error
@@ -115,15 +133,20 @@ async def _send(websocket: WebSocket, outbox: asyncio.Queue[str | None]) -> None
 
 async def _receive(websocket: WebSocket, room: str, user: str) -> None:
     while True:
-        text = await websocket.receive_text()
+        frame = await websocket.receive()
+        if frame["type"] == "websocket.disconnect":
+            return
         try:
-            said = Said.model_validate_json(text)
+            said = Said.model_validate_json(frame.get("text") or "")
             message = Message(said.event, said.data, sender=user, id=said.id)
             answer = {"ok": True, "id": await app.state.broker.publish(room, message)}
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "message"
-            answer = {"ok": False, "error": {"code": "BAD_REQUEST", "message": f"{where}: {first['msg']}"}}
+            why = first["msg"] if frame.get("text") else "expected a text frame of JSON"
+            answer = {"ok": False, "error": {"code": "BAD_REQUEST", "message": f"{where}: {why}"}}
+        except TooLarge as error:
+            answer = {"ok": False, "error": {"code": "TOO_LARGE", "message": str(error)}}
         except Exception as error:
             logging.warning("could not publish: %s", error)
             answer = {"ok": False, "error": {"code": "UNAVAILABLE", "message": "The broker is away: try again."}}

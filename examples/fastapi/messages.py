@@ -6,10 +6,19 @@ Bytes (section 6) are not for this service, and what is signed (section 8) is re
 from __future__ import annotations
 
 import json
+import math
+import os
 import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
+
+MAX_MESSAGE_BYTES = int(os.environ.get("MAX_MESSAGE_BYTES", "65536"))
+"""The largest envelope, as on the gateways."""
+
+
+class TooLarge(ValueError):
+    """More than MAX_MESSAGE_BYTES."""
 
 
 @dataclass
@@ -31,11 +40,17 @@ class Message:
 
 
 def write(message: Message, room: str, origin: str) -> tuple[str, bytes]:
-    """The message's id, and its envelope: ``args`` last, and without spaces, where gateways look for it."""
+    """The message's id, and its envelope: ``args`` last, and without spaces, where gateways look for it.
+
+    Raises TooLarge, and ValueError for what JSON has no word for.
+    """
     identity = message.id or str(uuid.uuid4())
     header = {"v": 1, "id": identity, "room": room, "from": message.sender, "at": message.at, "origin": origin}
     header = {name: value for name, value in header.items() if value is not None}
-    return identity, compact({**header, "args": [message.event, message.data]}).encode()
+    envelope = compact({**header, "args": [message.event, message.data]}).encode()
+    if len(envelope) > MAX_MESSAGE_BYTES:
+        raise TooLarge(f"the message has {len(envelope)} bytes: the limit is {MAX_MESSAGE_BYTES}")
+    return identity, envelope
 
 
 def read(body: bytes) -> Message | None:
@@ -46,7 +61,7 @@ def read(body: bytes) -> Message | None:
     if body[:1] == b"\x02":  # Signed.
         body = body[41:]
     try:
-        content = json.loads(body)
+        content = json.loads(body, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict):
@@ -69,4 +84,15 @@ def read(body: bytes) -> Message | None:
 
 
 def compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    # NaN and Infinity are no JSON: gateways could not read what has them.
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _finite(number: str) -> float | None:
+    """What is too large for a number is ``null``, as clients of gateways get it."""
+    value = float(number)
+    return value if math.isfinite(value) else None

@@ -54,7 +54,7 @@ class Talker {
 
   async say(message: unknown): Promise<NonNullable<Frame['ack']>> {
     const before = this.acks.length;
-    this.socket.send(typeof message === 'string' ? message : JSON.stringify(message));
+    this.socket.send(typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message));
     await until('it is acknowledged', () => this.acks.length > before);
     return this.acks.at(-1)!;
   }
@@ -154,6 +154,27 @@ describe.each([
     for (const wrong of ['nonsense', '[]', '{"event":"room:gap"}', '{"event":"disconnect"}', '{"event":1}', '{}']) {
       expect(await bob.say(wrong)).toMatchObject({ ok: false, error: { code: 'BAD_REQUEST' } });
     }
+    for (const number of ['NaN', '-Infinity', '1e999', '{"deep":[1e999]}']) {
+      expect(await bob.say(`{"event":"chat","data":${number}}`)).toMatchObject({
+        ok: false,
+        error: { code: 'BAD_REQUEST', message: expect.stringMatching(/^data: /) as string },
+      });
+    }
+    expect(await bob.say({ event: 'chat', data: 'x'.repeat(65_536) })).toMatchObject({
+      ok: false,
+      error: { code: 'TOO_LARGE', message: expect.stringContaining('the limit is 65536') as string },
+    });
+    expect(await bob.say(Buffer.from('{"event":"chat"}'))).toMatchObject({
+      ok: false,
+      error: { code: 'BAD_REQUEST', message: 'message: expected a text frame of JSON' },
+    });
+    const post = async (body: string) => {
+      const headers = { 'Content-Type': 'application/json' };
+      return (await fetch(`${url}/rooms/${room}/messages`, { method: 'POST', headers, body })).status;
+    };
+    expect(await post('{"event":"chat","data":NaN}')).toBe(422);
+    expect(await post('{"event":"chat","data":1e999}')).toBe(422);
+    expect(await post(JSON.stringify({ event: 'chat', data: 'x'.repeat(65_536) }))).toBe(413);
     expect((await enter('a%20b')).closed).toMatchObject({ code: 1008 });
     expect(await bob.say({ event: 'chat', data: 'still here' })).toMatchObject({ ok: true });
     await until('ann hears it', () => ann.chats.includes('still here'));

@@ -13,6 +13,7 @@ import { startBrowser, type Browser } from './browser.js';
 /** Where pictures go, if anybody wants to look at them. */
 const pictures = process.env['PAGE_PICTURES'];
 const DESK = { width: 1280, height: 820 };
+const SMALL = { width: 360, height: 800 };
 const PHONE = { width: 390, height: 844 };
 
 let browser: Browser;
@@ -183,6 +184,105 @@ describe('the page', () => {
     );
     expect(errors).toEqual([]);
     await context.close();
+  });
+
+  it('counts who is there after a reload, when nobody was told of a leave', async () => {
+    const { context, page, room } = await openBoth();
+    await page.reload();
+    for (const pane of await page.locator('.pane').all()) {
+      await isLive(pane);
+      await until('both are named', async () => (await pane.locator('.members li').count()) === 2);
+      await until('both are counted', async () => (await figure(pane, 'count')) === '2 here');
+    }
+    expect(await figure(page.locator('.pane').first(), 'room')).toBe(room);
+    await context.close();
+  });
+
+  it('follows the conversation while members come, until somebody scrolls away', async () => {
+    const { context, errors } = await browser.open({ viewport: SMALL });
+    const page = await context.newPage();
+    const room = `room:${randomBytes(2).toString('hex')}`;
+    const eve = await new Client(gateways[0]!.url, 'eve').join(room);
+    for (let n = 0; n < 40; n++) await eve.say(room, { text: `line ${n}` });
+    await page.goto(`${gateways[1]!.url}/?panes=${new URL(gateways[1]!.url).port}&room=${room}`);
+    const pane = page.locator('.pane');
+    await isLive(pane);
+    await until('the history is there', async () => (await said(pane)).length === 40);
+    const height = () =>
+      pane.locator('.scroll').evaluate((scroll) => (scroll as { clientHeight: number }).clientHeight);
+    const below = () =>
+      pane.locator('.scroll').evaluate((scroll) => {
+        const { scrollHeight, scrollTop, clientHeight } = scroll as unknown as Record<string, number>;
+        return scrollHeight! - scrollTop! - clientHeight!;
+      });
+    const before = await height();
+    const crowd = await Promise.all(
+      Array.from({ length: 12 }, (_, n) => new Client(gateways[0]!.url, `somebody-${n}`).join(room)),
+    );
+    await until('they are named', async () => (await pane.locator('.members li').count()) === 13);
+    expect(await height()).toBeLessThan(before - 48);
+    await until('the end is in sight', async () => (await below()) < 2);
+    await eve.say(room, { text: 'still in sight' });
+    await until('it is heard', async () => (await said(pane)).at(-1) === 'still in sight');
+    await until('the end is in sight', async () => (await below()) < 2);
+    await picture(page, 'crowd');
+    await pane.locator('.scroll').hover();
+    await page.mouse.wheel(0, -300);
+    await until('it is scrolled back', async () => (await below()) > 200);
+    crowd.forEach((client) => client.close());
+    await eve.say(room, { text: 'out of sight' });
+    await until('it is heard', async () => (await said(pane)).at(-1) === 'out of sight');
+    expect(await below()).toBeGreaterThan(200);
+    expect(await pane.locator('.newest').isVisible()).toBe(true);
+    eve.close();
+    expect(errors).toEqual([]);
+    await context.close();
+  });
+
+  it('has place for a long address on a small phone', async () => {
+    const { context } = await browser.open({ viewport: SMALL });
+    const page = await context.newPage();
+    await page.goto(gateways[0]!.url);
+    await page.getByRole('button', { name: 'Join' }).click();
+    await isLive(page.locator('.pane'));
+    const place = page.locator('.place');
+    await until('it says where it is', async () => (await place.textContent())!.includes('over redis'));
+    await place.locator('span').evaluate((text) => {
+      (text as { textContent: string }).textContent = 'gateway-1.rooms.example.org:3000 over rabbitmq';
+    });
+    const [text, button] = await Promise.all([
+      place.locator('span').boundingBox(),
+      page.locator('[data-do=cut]').boundingBox(),
+    ]);
+    expect(text!.x + text!.width <= button!.x || text!.y >= button!.y + button!.height).toBe(true);
+    await picture(page, 'small');
+    await context.close();
+  });
+
+  it.each([
+    [{ AUTH_ANONYMOUS: 'false' }, 'You need a token', 'ann', 'You need a token here: ask whoever runs this service'],
+    [{ AUTH_ANONYMOUS: 'true' }, 'A name that begins with guest-', 'ann', 'without a token a name begins with guest-'],
+  ])('tells people who may enter, with %j', async (access, hint, name, refusal) => {
+    const secret = 'only-for-this-test-only-for-this-test';
+    const gateway = await runGateway({ BROADCAST_TRANSPORT: 'memory', AUTH_JWT_SECRET: secret, ...access });
+    const { context } = await browser.open({ viewport: DESK });
+    const page = await context.newPage();
+    await page.goto(gateway.url);
+    expect(await page.locator('.hint').first().textContent()).toContain(hint);
+    await page.getByLabel('Your name').fill(name);
+    await page.getByRole('button', { name: 'Join' }).click();
+    const alert = page.getByRole('alert');
+    await until('it says why not', async () => ((await alert.textContent()) ?? '').includes(refusal));
+    expect(await alert.textContent()).not.toContain('io(');
+    expect(await page.getByLabel('Token').isVisible()).toBe(true);
+    await picture(page, `access-${access.AUTH_ANONYMOUS}`);
+    if (access.AUTH_ANONYMOUS === 'true') {
+      await page.getByLabel('Your name').fill('guest-ann');
+      await page.getByRole('button', { name: 'Join' }).click();
+      await isLive(page.locator('.pane'));
+    }
+    await context.close();
+    await gateway.end('SIGTERM');
   });
 
   it('connects to its own host only, whatever its address says', async () => {

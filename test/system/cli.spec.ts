@@ -2,11 +2,13 @@
  * The command line as an operator has it: every command, over real brokers and gateways, and what `doctor` finds in brokers
  * that are not as they should be.
  */
+import { createBus, readEnvironment } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
 import { connect } from 'amqplib';
 import { Redis } from 'ioredis';
+import { SignJWT } from 'jose';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -141,8 +143,55 @@ describe.each(brokers)('over $transport', ({ transport, address }) => {
     expect(added.code).toBe(0);
     expect(await ask(['jobs', 'stats', 'letters'], environment)).toMatchObject({ code: 0, waiting: 1, dead: 0 });
     expect(await run(['jobs', 'dead', 'list', 'letters'], environment)).toEqual({ code: 0, output: '' });
+    expect((await run(['jobs', 'stats', 'nobodys'], environment)).output).toContain(
+      'nobodys is empty: nothing has used it yet, or all of it is done.',
+    );
+    const purge = ['jobs', 'dead', 'purge', 'letters'];
+    expect((await run([...purge, '--dry-run'], environment)).output).toBe('0 would be forgotten');
+    expect(await ask([...purge, '--dry-run'], environment)).toMatchObject({ count: 0, dryRun: true });
     expect((await run(['jobs', 'dead', 'replay', 'letters'], environment)).output).toBe('0 put back');
     expect((await run(['jobs', 'dead', 'purge', 'letters'], environment)).output).toBe('0 forgotten');
+  });
+
+  it('says so where no gateway answers, which is a failure', async () => {
+    const nobody = { ...environment, BROADCAST_PREFIX: freshPrefix() };
+    for (const [command, empty] of [
+      ['rooms', { total: 0, instances: 0, rooms: [] }],
+      ['instances', []],
+    ] as const) {
+      const args = [command, '--wait', '200ms'];
+      const said = 'No gateway has answered: are any running, and are BROADCAST_PREFIX and BROADCAST_SECRET theirs?';
+      expect(await run(args, nobody)).toEqual({ code: 1, output: expect.stringContaining(said) as string });
+      const json = start([...args, '--json'], nobody);
+      let out = '';
+      json.child.stdout!.on('data', (text) => (out += String(text)));
+      expect([await json.end(), JSON.parse(out)]).toEqual([1, empty]);
+    }
+    if (transport === 'rabbitmq') await sweepRabbitmq(nobody.BROADCAST_PREFIX);
+  });
+
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('ends at once with the first %s, whatever it waits for', async (signal, code) => {
+    const bus = createBus(readEnvironment(environment));
+    let isAsked = false;
+    const stop = bus.control.on('rooms.stats', () => (isAsked = true));
+    await bus.connect();
+    const waiting = start(['rooms', '--wait', '30s'], environment);
+    await until('it waits for answers', () => isAsked, 15_000);
+    stop();
+    await bus.close();
+    const nowhere = { REDIS_URL: 'redis://127.0.0.1:9', RABBITMQ_URL: 'amqp://127.0.0.1:9' };
+    const commands = ['rooms', 'tail r', 'publish r e', 'jobs stats q'];
+    const lost = commands.map((args) => start(args.split(' '), { BROADCAST_TRANSPORT: transport, ...nowhere }));
+    // The broker is away for each as soon as it is asked, and for 5 s.
+    const ends = lost.map(async (each) => {
+      await until('it looks for its broker', () => each.output().includes('reconnecting'), 15_000);
+      return each.end(signal);
+    });
+    expect(await Promise.all([waiting.end(signal), ...ends])).toEqual(Array(5).fill(code));
+    expect(lost.map((each) => each.output()).join('')).not.toContain('UNAVAILABLE');
   });
 
   it('puts load on a gateway, and keeps the books', async () => {
@@ -170,8 +219,7 @@ describe.each(brokers)('over $transport', ({ transport, address }) => {
     );
     if (transport === 'redis') {
       const redis = new Redis(redisUrl);
-      // An id is remembered for five minutes.
-      const left = (await redis.keys(`*${BROADCAST_PREFIX}*`)).filter((key) => !key.includes(':id:'));
+      const left = await redis.keys(`*${BROADCAST_PREFIX}*`);
       await redis.quit();
       expect(left).toEqual([]);
     } else {
@@ -262,6 +310,46 @@ describe('load', () => {
   });
 });
 
+describe('load, where tokens are asked for', () => {
+  const secret = 'only-for-this-test-only-for-this-test';
+  const tokenOf = (user: string) =>
+    new SignJWT({}).setProtectedHeader({ alg: 'HS256' }).setSubject(user).sign(new TextEncoder().encode(secret));
+  let gateway: RunningGateway;
+  const options = ['-c', '4', '-r', '2', '--rate', '20', '-d', '500ms'];
+
+  beforeAll(async () => {
+    const access = { AUTH_JWT_SECRET: secret, AUTH_ANONYMOUS: 'false', MAX_CONNECTIONS_PER_USER: '2' };
+    gateway = await runGateway({ BROADCAST_TRANSPORT: 'memory', ...access });
+  });
+
+  afterAll(() => gateway.end('SIGTERM'));
+
+  it('has its clients take them in turn, from the command line and from a file', async () => {
+    const [ann, bob] = (await Promise.all(['ann', 'bob'].map(tokenOf))) as [string, string];
+    const args = ['load', gateway.url, ...options];
+    expect(await ask([...args, '--token', ann, '--token', bob], {})).toMatchObject({
+      code: 0,
+      acknowledged: 10,
+      lost: 0,
+    });
+    const folder = mkdtempSync(join(tmpdir(), 'roomcast-tokens-'));
+    const file = join(folder, 'tokens');
+    writeFileSync(file, `${ann}\n${bob}\n`);
+    expect(await ask([...args, '--token-file', file], {})).toMatchObject({ code: 0, acknowledged: 10, lost: 0 });
+    rmSync(folder, { recursive: true });
+  });
+
+  it('says what is missing where there are none, or too few', async () => {
+    const [none, few] = await Promise.all([
+      run(['load', gateway.url, ...options], {}),
+      run(['load', gateway.url, ...options, '--token', await tokenOf('eve')], {}),
+    ]);
+    expect([none.code, few.code]).toEqual([1, 1]);
+    expect(none.output).toMatch(/UNAUTHENTICATED: .*\(give tokens with --token or --token-file\)$/);
+    expect(few.output).toMatch(/RATE_LIMITED: eve has 2 connections already.*tokens of more users with --token-file/);
+  });
+});
+
 describe('the doctor, with a Redis that is not as it should be', () => {
   let redis: RedisProcess;
   const environment = () => ({ BROADCAST_TRANSPORT: 'redis', REDIS_URL: redis.url, BROADCAST_PREFIX: 'd.' });
@@ -279,6 +367,11 @@ describe('the doctor, with a Redis that is not as it should be', () => {
     expect(nobody.check('broker')).toMatchObject({
       status: 'fail',
       advice: expect.stringContaining('nothing listens there') as string,
+    });
+    const encrypted = await examine({ ...environment(), REDIS_URL: redis.url.replace('redis:', 'rediss:') });
+    expect(encrypted.check('broker')).toMatchObject({
+      status: 'fail',
+      advice: expect.stringContaining('it does not speak TLS there') as string,
     });
     const wrong = await examine(as('nobody'));
     expect(wrong.check('broker')).toMatchObject({

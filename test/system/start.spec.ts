@@ -46,6 +46,13 @@ describe('npm start', () => {
       await until('bob hears the terminal', () => bob.chats.length === 2);
       expect(bob.heard.at(-1)).toMatchObject({ data: { text: 'from a terminal' }, meta: { from: 'eve' } });
       expect(await chat.end()).toBe(0);
+      // What is piped in is there before the room is.
+      const piped = runNode(['scripts/chat.mjs', '--user', 'eve', '--room', '1', '--port', String(port)]);
+      piped.child.stdin!.end('first\nsecond\n');
+      expect(await piped.end()).toBe(0);
+      await until('bob hears both lines', () => bob.chats.length === 4);
+      expect(bob.chats.slice(-2)).toEqual([{ text: 'first' }, { text: 'second' }]);
+      expect(piped.output()).not.toContain('not sent');
       ann.close();
       bob.close();
       expect(await started.end('SIGTERM')).toBe(0);

@@ -1,15 +1,8 @@
 /*
  * The bus of a command: connected for as long as the command runs, and no member of anything.
  */
-import {
-  APP_DEFAULTS,
-  BroadcastError,
-  createBus,
-  readEnvironment,
-  type Bus,
-  type BusOptions,
-  type Environment,
-} from '@app/broadcast';
+import { APP_DEFAULTS, createBus, readEnvironment, type Bus, type BusOptions, type Environment } from '@app/broadcast';
+import { UsageError } from './command.js';
 import type { Output } from './output.js';
 
 /** The environment, as gateways and workers read it. @throws BroadcastError `BAD_REQUEST` */
@@ -21,7 +14,7 @@ export async function withBus<T>(out: Output, use: (bus: Bus) => Promise<T>, opt
   const settings = environment();
   if (settings.BROADCAST_TRANSPORT === 'memory') {
     const why = 'the embedded transport does not leave its process, so that there is nothing to ask from here';
-    throw new BroadcastError('BAD_REQUEST', `${why}: set BROADCAST_TRANSPORT=redis or rabbitmq, as for the gateways.`);
+    throw new UsageError(`${why}: set BROADCAST_TRANSPORT=redis or rabbitmq, as for the gateways`);
   }
   // Not under the name of an instance that may be running.
   const bus = createBus({ ...settings, INSTANCE_ID: undefined }, options);

@@ -3,10 +3,13 @@
  */
 import { takeCensus, type Counted } from '@app/broadcast';
 import { withBus } from './bus.js';
-import type { Command } from './command.js';
-import { table } from './output.js';
+import { DONE, FAILED, type Command } from './command.js';
+import { table, type Output } from './output.js';
 import { duration, wholeNumber } from './values.js';
 
+const NOBODY =
+  'No gateway has answered: are any running, and are BROADCAST_PREFIX and BROADCAST_SECRET theirs? (--wait for slow ones)';
+const LONGEST_WAIT = '1m';
 const WAIT = { type: 'string', value: '<time>', help: 'how long to wait for answers' } as const;
 
 export const rooms: Command = {
@@ -19,18 +22,18 @@ export const rooms: Command = {
   },
   run: ({ args: [part = ''], values, out }) => {
     const limit = wholeNumber(values, 'limit')!;
-    const wait = duration(values, 'wait');
+    const wait = duration(values, 'wait', LONGEST_WAIT);
     return withBus(out, async (bus) => {
       const counted = await takeCensus(bus, { wait });
       const all = fullest(counted).filter(({ room }) => room.includes(part));
       const rows = all.slice(0, limit).map(({ room, sockets, instances }) => [room, sockets, instances]);
       const heads = [{ head: 'ROOM' }, { head: 'SOCKETS', right: true }, { head: 'INSTANCES', right: true }];
       const foot = all.length > limit ? `\n… and ${all.length - limit} more (--limit)` : '';
-      const nobody = counted.length === 0 ? 'No gateway has answered.' : 'Nobody is in a room.';
-      out.result(
-        { total: all.length, instances: counted.length, rooms: all.slice(0, limit) },
-        all.length === 0 ? nobody : `${table(heads, rows)}${foot}`,
-      );
+      const value = { total: all.length, instances: counted.length, rooms: all.slice(0, limit) };
+      if (counted.length === 0) return unanswered(out, value);
+      const nobody = part === '' ? 'Nobody is in a room.' : `Nobody is in a room with ${part} in its name.`;
+      out.result(value, all.length === 0 ? nobody : `${table(heads, rows)}${foot}`);
+      return DONE;
     });
   },
 };
@@ -41,7 +44,7 @@ export const instances: Command = {
   options: { wait: { ...WAIT, help: 'how long to wait; each tells of itself every 5 s', default: '6500ms' } },
   notes: 'Workers are not listed: they do not announce themselves.',
   run: ({ values, out }) => {
-    const wait = duration(values, 'wait');
+    const wait = duration(values, 'wait', LONGEST_WAIT);
     return withBus(out, async (bus) => {
       const found = (await takeCensus(bus, { wait, introduced: true })).map(({ instance, member, rooms }) => ({
         instance,
@@ -59,7 +62,9 @@ export const instances: Command = {
         { head: 'ROOMS', right: true },
         { head: 'MEMBERSHIPS', right: true },
       ];
-      out.result(found, found.length === 0 ? 'No gateway has answered.' : table([...heads, ...numbers], rows));
+      if (found.length === 0) return unanswered(out, found);
+      out.result(found, table([...heads, ...numbers], rows));
+      return DONE;
     });
   },
 };
@@ -74,6 +79,13 @@ export function fullest(counted: readonly Counted[]): { room: string; sockets: n
     }
   }
   return [...totals.values()].sort((a, b) => b.sockets - a.sockets || a.room.localeCompare(b.room));
+}
+
+/** That may be so, and is far more often a mistake. */
+function unanswered(out: Output, value: unknown): number {
+  if (out.json) out.result(value, '');
+  out.progress(NOBODY);
+  return FAILED;
 }
 
 function age(since: string): string {

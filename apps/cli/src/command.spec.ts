@@ -1,7 +1,10 @@
+import { BroadcastError, VERSION } from '@app/broadcast';
+import { build } from 'hdr-histogram-js';
 import { runCommand, type Asked, type Command } from './command.js';
 import { COMMANDS } from './commands.js';
 import { fullest } from './census.js';
 import { Ledger } from './load/ledger.js';
+import { valueAt } from './load/run.js';
 import { nearest } from './nearest.js';
 import { duration, json, wholeNumber } from './values.js';
 
@@ -44,11 +47,24 @@ describe('the command line', () => {
     [['rooms', '--limti', '3'], 'there is no option --limti: do you mean --limit? (roomcast rooms --help tells more)'],
     [['rooms', '--frobnicate'], 'there is no option --frobnicate (roomcast rooms'],
     [['rooms', '--limit'], "Option '--limit <value>' argument missing"],
+    [['rooms', '--limit', '-1'], '--limit needs a value, and one that begins with - is written --limit=-…'],
+    [['rooms', '--limit=-1'], '--limit: expected a whole number from 1 to 1000000, not -1'],
     [['rooms', '--limit', 'x'], '--limit: expected a whole number from 1 to 1000000, not x'],
     [['rooms', '--wait', 'soon'], '--wait: expected a time such as 500ms, 5s or 10m, not soon'],
+    [['rooms', '--wait', '999h'], '--wait: expected a time of at most 1m, not 999h'],
+    [['instances', '--wait', '2m'], '--wait: expected a time of at most 1m, not 2m'],
+    [['tail', 'r', '--for', '600h'], '--for: expected a time of at most 24d, not 600h'],
+    [['rooms'], 'the embedded transport does not leave its process'],
     [['rooms', 'a', 'b'], 'rooms takes no "b"'],
     [['tail'], 'tail needs <room>'],
     [['publish', 'r'], 'publish needs <event>'],
+    [['publish', 'a b', 'e'], 'room: expected 1 to 128 of A-Z a-z 0-9 _ : . @ -'],
+    [['publish', 'r', 'room:closed'], 'event: expected a name that does not begin with room: or server:'],
+    [['publish', 'r', 'disconnect'], 'event: expected a name that Socket.IO does not reserve'],
+    [['publish', 'r', 'e', '1', '--from', 'a b'], 'from: expected 1 to 128 of'],
+    [['publish', 'r', 'e', '1', '--id', 'ü'], 'id: expected 1 to 128 printable ASCII characters'],
+    [['tail', 'a b'], 'room: expected 1 to 128 of A-Z a-z 0-9 _ : . @ -'],
+    [['load', 'http://x', '--token-file', '/nowhere/tokens'], '--token-file: ENOENT'],
     [['publish', 'r', 'e', '{'], 'the data: expected JSON, such as'],
     [['load', 'localhost'], 'expected the address of a gateway or balancer, such as http://127.0.0.1:3000'],
     [['load', 'http://x', '--clients', '2', '--rooms', '3'], '--rooms: expected no more rooms than clients'],
@@ -64,6 +80,20 @@ describe('the command line', () => {
     expect(await run(['x'], [failing])).toEqual({ code: 1, out: '', err: 'ERROR: it broke\n' });
     const { code, out } = await run(['x', '--json'], [failing]);
     expect([code, JSON.parse(out)]).toEqual([1, { error: { code: 'ERROR', message: 'it broke' } }]);
+  });
+
+  it('asked with a wrong environment, it was asked wrongly', async () => {
+    const wrong: Command = {
+      name: 'x',
+      summary: 'x',
+      run: () => Promise.reject(new BroadcastError('BAD_REQUEST', 'PORT: expected a port')),
+    };
+    expect(await run(['x'], [wrong])).toEqual({ code: 2, out: '', err: 'BAD_REQUEST: PORT: expected a port\n' });
+  });
+
+  it('says its version', async () => {
+    expect(await run(['--version'])).toEqual({ code: 0, out: `${VERSION}\n`, err: '' });
+    expect(JSON.parse((await run(['--version', '--json'])).out)).toEqual({ version: VERSION });
   });
 
   it('hands on arguments, options and defaults', async () => {
@@ -116,6 +146,17 @@ it('rooms are added up over all instances, the fullest first', () => {
     { room: 'x', sockets: 10, instances: 2 },
     { room: 'y', sockets: 5, instances: 1 },
   ]);
+});
+
+it('no percentile is above the slowest', () => {
+  const latency = build({
+    lowestDiscernibleValue: 1,
+    highestTrackableValue: 600_000_000,
+    numberOfSignificantValueDigits: 3,
+  });
+  for (const value of [1_000, 123_457]) latency.recordValue(value);
+  expect(latency.getValueAtPercentile(99.9)).toBeGreaterThan(latency.maxValue);
+  expect(valueAt(latency, 99.9)).toBe(valueAt(latency, 100));
 });
 
 describe('the books of a load test', () => {

@@ -2,7 +2,7 @@
  * What a command is, and how one is found, understood and run. Exit codes: 0 done, 1 it failed or a check did, 2 it was
  * asked wrongly.
  */
-import { BroadcastError } from '@app/broadcast';
+import { BroadcastError, VERSION } from '@app/broadcast';
 import { parseArgs } from 'node:util';
 import { helpOf, overview } from './help.js';
 import { nearest } from './nearest.js';
@@ -15,17 +15,22 @@ export interface Option {
   readonly value?: string;
   readonly help: string;
   readonly default?: string;
+  /** Whether it may be given several times: its value is a list. */
+  readonly multiple?: boolean;
 }
 
-export type Values = Readonly<Record<string, string | boolean | undefined>>;
+export type Values = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 export interface Asked {
   /** What stands behind the command's name. */
   readonly args: readonly string[];
   readonly values: Values;
   readonly out: Output;
-  /** Aborted by Ctrl-C and SIGTERM. */
-  readonly signal: AbortSignal;
+  /**
+   * Ctrl-C and SIGTERM end the process at once; from this call on the first one aborts what is returned instead, for
+   * commands that have something to say at their end.
+   */
+  readonly ending: () => AbortSignal;
 }
 
 export interface Command {
@@ -48,6 +53,9 @@ export class UsageError extends Error {}
 export const DONE = 0;
 export const FAILED = 1;
 export const ASKED_WRONGLY = 2;
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+/** Codes of errors that are of what was asked, or of the environment that it was asked with. */
+const OF_THE_ASKER: readonly string[] = ['USAGE', 'BAD_REQUEST', 'TOO_LARGE'];
 
 /** Options of every command. */
 export const COMMON: Readonly<Record<string, Option>> = {
@@ -66,6 +74,10 @@ export async function runCommand(commands: readonly Command[], argv: readonly st
         out.text(overview(commands));
         return first === undefined ? ASKED_WRONGLY : DONE;
       }
+      if (first === '--version') {
+        out.result({ version: VERSION }, VERSION);
+        return DONE;
+      }
       const group = commands.filter(({ name }) => name.startsWith(`${words(argv)} `));
       if (group.length > 0 && (argv.includes('--help') || argv.includes('-h'))) {
         out.text(overview(group));
@@ -79,13 +91,12 @@ export async function runCommand(commands: readonly Command[], argv: readonly st
       return DONE;
     }
     checkArgs(command, args);
-    return (await command.run({ args, values, out, signal: ending() })) ?? DONE;
+    return (await command.run({ args, values, out, ending: endings() })) ?? DONE;
   } catch (error) {
-    const wrong = error instanceof UsageError;
     const { code, message } = failureOf(error);
-    const more = wrong ? ` (roomcast ${command ? `${command.name} ` : ''}--help tells more)` : '';
+    const more = code === 'USAGE' ? ` (roomcast ${command ? `${command.name} ` : ''}--help tells more)` : '';
     out.failure(code, message, more);
-    return wrong ? ASKED_WRONGLY : FAILED;
+    return OF_THE_ASKER.includes(code) ? ASKED_WRONGLY : FAILED;
   }
 }
 
@@ -101,13 +112,20 @@ function parse(command: Command, argv: readonly string[]): { values: Values; arg
   const rest = argv.slice(command.name.split(' ').length);
   try {
     const config = Object.fromEntries(
-      Object.entries(options).map(([name, { type, short }]) => [name, { type, ...(short !== undefined && { short }) }]),
+      Object.entries(options).map(([name, { type, short, multiple = false }]) => [
+        name,
+        { type, multiple, ...(short !== undefined && { short }) },
+      ]),
     );
     const { values, positionals } = parseArgs({ args: rest, allowPositionals: true, options: config });
     const defaults = Object.entries(options).map(([name, option]) => [name, option.default]);
     return { values: { ...Object.fromEntries(defaults), ...values } as Values, args: positionals };
   } catch (error) {
     const { message } = error as Error;
+    const [, ambiguous] = /^Option '[^']*?(--[^' ]+)[^']*' argument is ambiguous/.exec(message) ?? [];
+    if (ambiguous !== undefined) {
+      throw new UsageError(`${ambiguous} needs a value, and one that begins with - is written ${ambiguous}=-…`);
+    }
     const [, unknown] = /^Unknown option '(-[^']*)'/.exec(message) ?? [];
     if (unknown === undefined) throw new UsageError(message.replace(/\. To specify.*$/s, ''));
     const like = nearest(unknown.replace(/^-+/, ''), Object.keys(options));
@@ -142,9 +160,18 @@ function failureOf(error: unknown): { code: string; message: string } {
   return { code: 'ERROR', message: error instanceof Error ? error.message : String(error) };
 }
 
-/** The first one asks for the end, the second one ends. */
-function ending(): AbortSignal {
+function endings(): () => AbortSignal {
   const end = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => end.abort());
-  return end.signal;
+  let isAsked = false;
+  for (const [signal, code] of Object.entries(SIGNALS)) {
+    // Process 1 of a container has no other end than this one: there, signals that nobody listens to do nothing.
+    process.on(signal, () => {
+      if (!isAsked || end.signal.aborted) process.exit(code);
+      end.abort();
+    });
+  }
+  return () => {
+    isAsked = true;
+    return end.signal;
+  };
 }

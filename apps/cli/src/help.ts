@@ -9,7 +9,7 @@ const CODES = 'Exit code: 0 done · 1 it failed, or a check did · 2 it was aske
 
 export function overview(commands: readonly Command[]): string {
   const lines = commands.map(({ name, args = [], summary }) => [[name, ...args].join(' '), summary] as const);
-  return `roomcast <command> [--json] [--help]\n\n${columns(lines)}\n\n${ENVIRONMENT}\n${CODES}`;
+  return `roomcast <command> [--json] [--help]\nroomcast --version\n\n${columns(lines)}\n\n${ENVIRONMENT}\n${CODES}`;
 }
 
 export function helpOf({ name, args = [], summary, options = {}, notes }: Command): string {

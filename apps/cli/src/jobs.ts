@@ -1,7 +1,7 @@
 /*
  * `roomcast jobs …`: looking at the jobs of a queue, and doing something about those that were given up.
  */
-import type { Jobs } from '@app/broadcast';
+import type { Jobs, QueueStats } from '@app/broadcast';
 import { withBus } from './bus.js';
 import type { Asked, Command, Option } from './command.js';
 import { duration, json, textOf, wholeNumber } from './values.js';
@@ -25,6 +25,7 @@ export const jobs: readonly Command[] = [
         const { waiting, running = 'not told by this broker', delayed, dead } = stats;
         const lines = Object.entries({ waiting, running, delayed, dead }).map(([name, count]) => `${name}: ${count}`);
         out.result(stats, lines.join('\n'));
+        if (isEmpty(stats)) out.progress(`${queue} is empty: nothing has used it yet, or all of it is done.`);
       }),
   },
   {
@@ -78,13 +79,20 @@ function change(
     name: `jobs dead ${word}`,
     summary: `${summary}; all of them, unless some are named`,
     args: ['<queue>'],
-    options: { id: ID, limit: LIMIT },
+    options: { id: ID, limit: LIMIT, 'dry-run': { type: 'boolean', help: 'count them, and change nothing' } },
     run: (asked) => {
+      const isDry = asked.values['dry-run'] === true;
       const selection = selectionOf(asked);
       return withBus(asked.out, async (bus) => {
-        const count = await work(bus.jobs, asked.args[0]!, selection);
-        asked.out.result({ count }, `${count} ${done}`);
+        const queue = asked.args[0]!;
+        const count = isDry ? (await bus.jobs.dead(queue, selection)).length : await work(bus.jobs, queue, selection);
+        if (isDry) asked.out.result({ count, dryRun: true }, `${count} would be ${done}`);
+        else asked.out.result({ count }, `${count} ${done}`);
       });
     },
   };
+}
+
+function isEmpty({ waiting, running = 0, delayed, dead }: QueueStats): boolean {
+  return waiting + running + delayed + dead === 0;
 }

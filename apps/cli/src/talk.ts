@@ -3,9 +3,14 @@
  */
 import { decode, decodeArgs, NEWER, Rooms, type Bus, type Position } from '@app/broadcast';
 import { environment, withBus } from './bus.js';
+import { sendRequest, userName } from '../../gateway/src/requests.js';
 import type { Command } from './command.js';
 import type { Output } from './output.js';
-import { duration, json, textOf, wholeNumber } from './values.js';
+import { check, duration, json, textOf, wholeNumber } from './values.js';
+
+/** What the gateway lets clients say, and who they can be. */
+const saying = sendRequest.extend({ from: userName.optional() });
+const listening = sendRequest.pick({ room: true });
 
 export const tail: Command = {
   name: 'tail',
@@ -17,7 +22,8 @@ export const tail: Command = {
     namespace: { type: 'string', value: '<name>', help: 'Socket.IO namespace', default: '/' },
   },
   notes: 'Listens at the broker. It is no member of the room, and nobody sees it there.',
-  run: ({ args: [room = ''], values, out, signal }) => {
+  run: ({ args: [room = ''], values, out, ending }) => {
+    check(listening, { room });
     const last = wholeNumber(values, 'last', 0, 1_000)!;
     const time = duration(values, 'for');
     const namespace = textOf(values, 'namespace')!;
@@ -36,7 +42,7 @@ export const tail: Command = {
         const history =
           rooms.keeps(room) && last > 0 ? await rooms.history({ room, namespace, limit: last }) : undefined;
         lines.begin(history?.messages ?? []);
-        await ended(signal, time);
+        await ended(ending(), time);
       } finally {
         subscription.close();
       }
@@ -61,6 +67,7 @@ export const publish: Command = {
       id: textOf(values, 'id'),
       from: textOf(values, 'from'),
     };
+    check(saying, message);
     return withBus(out, async (bus: Bus) => {
       const rooms = new Rooms(bus, { maxMessageBytes: environment().MAX_MESSAGE_BYTES });
       const published = await rooms.publish({ ...message, namespace: textOf(values, 'namespace') });

@@ -7,7 +7,7 @@ import { environment } from '../bus.js';
 import { DONE, FAILED, type Command } from '../command.js';
 import { fail, ok, warn, type Check } from './check.js';
 import { askHost } from './host.js';
-import { walk } from './path.js';
+import { walk, type Used } from './path.js';
 
 const SIGNS = { ok: 'ok', warn: 'warn', fail: 'FAIL', unknown: '?' } as const;
 
@@ -24,11 +24,18 @@ and deletes what is its own. Exit code 1 when a check has failed; warnings are n
       `${SIGNS[status].padEnd(5)} ${name.padEnd(width)}  ${found}`,
       ...(advice === undefined ? [] : [`${' '.repeat(width + 8)}→ ${advice}`]),
     ]);
-    const verdict = failed === 0 ? 'Nothing is in the way.' : `${failed} of ${checks.length} checks failed.`;
-    out.result({ ok: failed === 0, checks }, [...lines, '', verdict].join('\n'));
+    out.result({ ok: failed === 0, checks }, [...lines, '', verdict(checks)].join('\n'));
     return failed === 0 ? DONE : FAILED;
   },
 };
+
+export function verdict(checks: readonly Check[]): string {
+  const count = (wanted: Check['status']) => checks.filter(({ status }) => status === wanted).length;
+  const [failed, warnings] = [count('fail'), count('warn')];
+  if (failed > 0) return `${failed} of ${checks.length} checks failed.`;
+  if (warnings === 0) return 'Nothing is in the way.';
+  return `Nothing is in the way, but ${warnings === 1 ? 'there is a warning' : `there are ${warnings} warnings`}.`;
+}
 
 async function examine(): Promise<Check[]> {
   let settings: Environment;
@@ -54,13 +61,13 @@ async function askBroker(settings: Environment): Promise<Check[]> {
     case 'redis': {
       const { askRedis, deleteKeys } = await import('./redis.js');
       const checks = await askRedis(settings);
-      const leave = ({ room, queue }: { room: string; queue: string }) => deleteKeys(settings, room, queue);
+      const leave = (used: Used) => deleteKeys(settings, used);
       return isThere(checks) ? [...checks, ...(await walk(settings, leave))] : checks;
     }
     case 'rabbitmq': {
       const { askRabbitmq, deleteQueues } = await import('./rabbitmq.js');
       const checks = await askRabbitmq(settings);
-      const leave = ({ queue }: { queue: string }) => {
+      const leave = ({ queue }: Used) => {
         const work = `${prefix}live_rooms.jobs.${queue}`;
         return deleteQueues(settings.RABBITMQ_URL ?? 'amqp://127.0.0.1:5672', [work, `${work}.dead`]);
       };

@@ -1,3 +1,5 @@
+import { fail, ok, warn } from './check.js';
+import { verdict } from './doctor.js';
 import { nodeVersion } from './host.js';
 import {
   judgeAlarm,
@@ -110,4 +112,12 @@ describe('the doctor', () => {
     expect(judgeQueues('streams', 'invalid arg x-queue-type', 'histories').advice).toMatch(/enable_feature_flag/);
     expect(judgeQueues('streams', 'ACCESS_REFUSED - configure access', 'histories').advice).toMatch(/rights/);
   });
+});
+
+it('the verdict does not keep silent about warnings', () => {
+  const [fine, doubtful, broken] = [ok('a', 'x'), warn('b', 'x', 'y'), fail('c', 'x', 'y')];
+  expect(verdict([fine])).toBe('Nothing is in the way.');
+  expect(verdict([fine, doubtful])).toBe('Nothing is in the way, but there is a warning.');
+  expect(verdict([doubtful, doubtful])).toBe('Nothing is in the way, but there are 2 warnings.');
+  expect(verdict([fine, doubtful, broken])).toBe('1 of 3 checks failed.');
 });

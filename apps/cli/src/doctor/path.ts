@@ -7,13 +7,18 @@ import { judgeRoundTrip } from './judge.js';
 
 const PATIENCE = 8_000;
 
-/** @param left told the names of the room and the queue that were used */
-export async function walk(
-  settings: Environment,
-  left: (names: { room: string; queue: string }) => unknown,
-): Promise<Check[]> {
+/** Names that are left at the broker. */
+export interface Used {
+  readonly room: string;
+  /** Of the message in it. */
+  readonly message: string;
+  readonly queue: string;
+}
+
+/** @param left told what was used */
+export async function walk(settings: Environment, left: (used: Used) => unknown): Promise<Check[]> {
   const id = ulid().slice(-12).toLowerCase();
-  const [room, queue] = [`doctor:${id}`, `doctor-${id}`];
+  const [room, queue, message] = [`doctor:${id}`, `doctor-${id}`, `doctor-${id}`];
   const bus = createBus({ ...settings, INSTANCE_ID: undefined });
   bus.on('error', () => undefined);
   const checks: Check[] = [];
@@ -27,14 +32,14 @@ export async function walk(
     });
     if (bus.state !== 'up') return checks;
     await step('live rooms', () => hearOneself(bus, room));
-    await step('histories', () => readBack(bus, room));
+    await step('histories', () => readBack(bus, room, message));
     await step('jobs', async () => {
       await bus.jobs.enqueue(queue, 'doctor', null);
       return ok('jobs', 'a queue takes one');
     });
   } finally {
     await bus.close();
-    await Promise.resolve(left({ room, queue })).catch(() => undefined);
+    await Promise.resolve(left({ room, message, queue })).catch(() => undefined);
   }
   return checks;
 }
@@ -59,10 +64,10 @@ async function hearOneself(bus: Bus, room: string): Promise<Check> {
   }
 }
 
-async function readBack(bus: Bus, room: string): Promise<Check> {
+async function readBack(bus: Bus, room: string, id: string): Promise<Check> {
   const rooms = new Rooms(bus);
   if (!rooms.keeps(room)) return unknown('histories', 'HISTORY_SIZE is 0: rooms keep nothing');
-  const { id } = await rooms.publish({ room, event: 'doctor' });
+  await rooms.publish({ room, event: 'doctor', id });
   const { messages } = await rooms.history({ room });
   if (messages.some((message) => message.id === id)) return ok('histories', 'what is said is kept, and read again');
   return fail(

@@ -15,13 +15,13 @@ const ALARM = 1_000;
 
 export async function askRabbitmq(settings: Environment): Promise<Check[]> {
   const { RABBITMQ_URL = 'amqp://127.0.0.1:5672', BROADCAST_PREFIX } = settings;
-  const { host, pathname } = new URL(RABBITMQ_URL);
+  const { host, pathname, protocol } = new URL(RABBITMQ_URL);
   const place = `RabbitMQ at ${host}${pathname === '/' ? '' : pathname}`;
   let connection: ChannelModel;
   try {
     connection = await open(RABBITMQ_URL);
   } catch (error) {
-    return [fail('broker', `${place}: ${messageOf(error)}`, adviceOn(messageOf(error)))];
+    return [fail('broker', `${place}: ${messageOf(error)}`, adviceOn(messageOf(error), protocol === 'amqps:'))];
   }
   const { version } = connection.connection.serverProperties as { version?: string };
   const checks = [ok('broker', place), judgeVersion('RabbitMQ', version, '3.10')];
@@ -117,7 +117,7 @@ async function has(connection: ChannelModel, type: string, prefix: string): Prom
   }
 }
 
-function adviceOn(message: string): string {
+function adviceOn(message: string, isTls: boolean): string {
   if (/ACCESS[_-]REFUSED/.test(message))
     return 'check the user and the password in RABBITMQ_URL: amqp://user:password@host.';
   if (/NOT_ALLOWED/.test(message)) {
@@ -125,5 +125,9 @@ function adviceOn(message: string): string {
   }
   if (/ECONNREFUSED/.test(message)) return 'nothing listens there: check RABBITMQ_URL, and whether RabbitMQ runs.';
   if (/ENOTFOUND|EAI_AGAIN/.test(message)) return 'there is no host of that name: check RABBITMQ_URL.';
-  return 'check RABBITMQ_URL, and amqps:// or amqp://, as the server has it.';
+  if (isTls && /certificate|self.signed|altnames/i.test(message)) {
+    return 'the certificate is not trusted here: name its authority in NODE_EXTRA_CA_CERTS.';
+  }
+  if (isTls) return 'it does not speak TLS there, or not on this port: try amqp://, or the port that has TLS (5671).';
+  return 'check RABBITMQ_URL; where the server wants TLS, it is amqps://.';
 }

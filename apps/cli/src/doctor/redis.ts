@@ -3,6 +3,7 @@
  */
 import type { Environment } from '@app/broadcast';
 import { Redis } from 'ioredis';
+import type { Used } from './path.js';
 import { fail, messageOf, ok, unknown, type Check } from './check.js';
 import {
   judgeClients,
@@ -20,7 +21,7 @@ const LOOKS = 5;
 
 export async function askRedis({ REDIS_URL = 'redis://127.0.0.1:6379' }: Environment): Promise<Check[]> {
   const redis = connectionTo(REDIS_URL);
-  const { host } = new URL(REDIS_URL);
+  const { host, protocol } = new URL(REDIS_URL);
   let failure: Error | undefined;
   redis.on('error', (error: Error) => (failure = error));
   try {
@@ -28,7 +29,8 @@ export async function askRedis({ REDIS_URL = 'redis://127.0.0.1:6379' }: Environ
     await redis.ping();
   } catch (error) {
     redis.disconnect();
-    return [fail('broker', `Redis at ${host}: ${messageOf(failure ?? error)}`, adviceOn(messageOf(failure ?? error)))];
+    const said = messageOf(failure ?? error);
+    return [fail('broker', `Redis at ${host}: ${said}`, adviceOn(said, protocol === 'rediss:'))];
   }
   try {
     return [ok('broker', `Redis at ${host}`), ...(await ask(redis))];
@@ -38,14 +40,14 @@ export async function askRedis({ REDIS_URL = 'redis://127.0.0.1:6379' }: Environ
 }
 
 /** Deletes what a look at a room and a queue has left behind; what it may not delete is forgotten in time. */
-export async function deleteKeys(settings: Environment, room: string, queue: string): Promise<void> {
+export async function deleteKeys(settings: Environment, { room, message, queue }: Used): Promise<void> {
   const { REDIS_URL = 'redis://127.0.0.1:6379', BROADCAST_PREFIX: prefix } = settings;
   const redis = connectionTo(REDIS_URL);
   redis.on('error', () => undefined);
   const [log, jobs] = [`{${prefix}live_room:${room}}`, `${prefix}roomcast:jobs:{${queue}}`];
   try {
     await redis.connect();
-    await redis.unlink(`${log}:log`, `${log}:meta`);
+    await redis.unlink(`${log}:log`, `${log}:meta`, `${log}:id:${message}`);
     await redis.unlink(jobs);
   } finally {
     redis.disconnect();
@@ -105,12 +107,20 @@ function fieldsOf(info: string): ReadonlyMap<string, string> {
   return new Map(lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]));
 }
 
-function adviceOn(message: string): string {
+function adviceOn(message: string, isTls: boolean): string {
   if (/WRONGPASS|NOAUTH|invalid username-password/i.test(message)) {
     return 'check the user and the password in REDIS_URL: redis://user:password@host:6379.';
   }
   if (/ECONNREFUSED/.test(message)) return 'nothing listens there: check REDIS_URL, and whether Redis runs.';
   if (/ENOTFOUND|EAI_AGAIN/.test(message)) return 'there is no host of that name: check REDIS_URL.';
+  // A Redis waits for the end of what it takes for a command: to a greeting in TLS it says nothing.
+  if (isTls && /ETIMEDOUT|timed out/i.test(message)) {
+    return 'it does not speak TLS there, or does not answer at all: try redis://, or the port that has TLS.';
+  }
   if (/ETIMEDOUT|timed out/i.test(message)) return 'nothing answers there: check REDIS_URL, and the network between.';
-  return 'check REDIS_URL, and rediss:// or redis://, as the server has it.';
+  if (isTls && /certificate|self.signed|altnames/i.test(message)) {
+    return 'the certificate is not trusted here: name its authority in NODE_EXTRA_CA_CERTS.';
+  }
+  if (isTls) return 'it does not speak TLS there, or not on this port: try redis://, or the port that has TLS.';
+  return 'check REDIS_URL; where the server wants TLS, it is rediss://.';
 }

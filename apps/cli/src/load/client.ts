@@ -36,6 +36,7 @@ export class LoadClient {
   #since?: { pos: string; id?: string };
   #in = false;
   #everIn = false;
+  #refusal?: string;
   #settled!: { resolve: () => void; reject: (error: Error) => void };
   /** Resolves when it is in its room for the first time. Rejects when it is not let in. */
   readonly entered: Promise<void>;
@@ -62,6 +63,11 @@ export class LoadClient {
     return this.#in;
   }
 
+  /** Why it was not let in when it last asked: `CODE: sentence`. */
+  get refusal(): string | undefined {
+    return this.#refusal;
+  }
+
   async say(data: unknown, id: string): Promise<Answer> {
     const { event } = this.#options;
     return this.#ask('room:send', { room: this.room, event, data, id });
@@ -80,8 +86,9 @@ export class LoadClient {
       if (!late && answer.ok) return this.#enter(answer);
       if (!this.#socket.connected) return;
       const { code = 'TIMEOUT', message = 'no answer to room:join', retryAfter } = answer?.error ?? {};
+      this.#refusal = `${code}: ${message}`;
       if (code !== 'UNAVAILABLE' && code !== 'TIMEOUT' && code !== 'RATE_LIMITED' && !this.#everIn) {
-        this.#settled.reject(new Error(`${code}: ${message}`));
+        this.#settled.reject(new Error(this.#refusal));
         return this.close();
       }
       setTimeout(() => this.#socket.connected && this.#join(), retryAfter ?? AGAIN).unref();
@@ -106,8 +113,9 @@ export class LoadClient {
 
   #refused({ message, data }: Error & { data?: { code?: string } }): void {
     const code = data?.code;
+    if (code !== undefined) this.#refusal = `${code}: ${message}`;
     if (code !== undefined && code !== 'UNAVAILABLE' && !this.#everIn) {
-      this.#settled.reject(new Error(`${code}: ${message}`));
+      this.#settled.reject(new Error(this.#refusal));
       return this.close();
     }
     // Socket.IO does not try again where the gateway has said no.

@@ -1,9 +1,10 @@
 /*
  * `roomcast load`: a load test of a deployment, over the address that its clients use.
  */
-import { DONE, FAILED, UsageError, type Command } from '../command.js';
-import { duration, textOf, wholeNumber } from '../values.js';
-import { ms, runLoad, type LoadReport } from './run.js';
+import { readFileSync } from 'node:fs';
+import { DONE, FAILED, UsageError, type Command, type Values } from '../command.js';
+import { duration, listOf, textOf, wholeNumber } from '../values.js';
+import { ms, runLoad, valueAt, type LoadReport } from './run.js';
 
 const PERCENTILES = [50, 75, 90, 99, 99.9, 100];
 const BAR = 30;
@@ -25,12 +26,18 @@ export const load: Command = {
       default: 'load:',
     },
     user: { type: 'string', value: '<prefix>', help: "begins the clients' names", default: 'load' },
-    token: { type: 'string', value: '<token>', help: 'what the clients enter with, where anonymous access is off' },
+    token: {
+      type: 'string',
+      value: '<token>',
+      help: 'what the clients enter with, where anonymous access is off; several, and they take them in turn',
+      multiple: true,
+    },
+    'token-file': { type: 'string', value: '<path>', help: 'the same, a token a line' },
   },
   notes: `Every client sends its share, and hears its whole room. The latency is from when a message was due to each client that
 heard it. Clients that lose their line come back and recover: do a rolling restart meanwhile. Exit code 1 when anything
 acknowledged was lost or came twice, or was refused. One process drives some thousand clients; start several for more.`,
-  run: async ({ args: [url = ''], values, out, signal }) => {
+  run: async ({ args: [url = ''], values, out, ending }) => {
     if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
       throw new UsageError(`expected the address of a gateway or balancer, such as http://127.0.0.1:3000, not ${url}`);
     }
@@ -42,15 +49,33 @@ acknowledged was lost or came twice, or was refused. One process drives some tho
       size: wholeNumber(values, 'size', 1, 1_000_000)!,
       roomPrefix: textOf(values, 'room')!,
       user: textOf(values, 'user')!,
-      token: textOf(values, 'token'),
+      tokens: tokensOf(values),
     };
     if (options.rooms > options.clients) throw new UsageError('--rooms: expected no more rooms than clients');
-    const report = await runLoad({ ...options, url, signal, progress: (text) => out.progress(text) });
+    const report = await runLoad({ ...options, url, ending, progress: (text) => out.progress(text) });
     const isGood = report.lost + report.told + report.duplicated + sum(report.refused) === 0 && report.acknowledged > 0;
     out.result({ ok: isGood, ...facts(report), latency: figures(report) }, text(report, isGood));
     return isGood ? DONE : FAILED;
   },
 };
+
+/** @throws UsageError */
+function tokensOf(values: Values): readonly string[] {
+  const path = textOf(values, 'token-file');
+  return [...listOf(values, 'token'), ...(path === undefined ? [] : linesOf(path))];
+}
+
+function linesOf(path: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`--token-file: ${(error as Error).message}`);
+  }
+  const lines = text.split(/\s+/).filter((line) => line !== '');
+  if (lines.length === 0) throw new UsageError(`--token-file: there is no token in ${path}`);
+  return lines;
+}
 
 function facts({ latency: _latency, ...report }: LoadReport) {
   return { ...report, seconds: Number(report.seconds.toFixed(2)) };
@@ -83,7 +108,7 @@ function text(report: LoadReport, isGood: boolean): string {
   ];
   const max = Math.max(1, latency.maxValue);
   const bars = PERCENTILES.map((percentile) => {
-    const value = percentile === 100 ? max : latency.getValueAtPercentile(percentile);
+    const value = valueAt(latency, percentile);
     // Of the orders of magnitude: the slowest would leave nothing to see of the others.
     const length = Math.max(1, Math.round((BAR * Math.log1p(value)) / Math.log1p(max)));
     const name = percentile === 100 ? 'max' : `p${percentile}`;

@@ -11,7 +11,8 @@ import { Ledger, type Balance } from './ledger.js';
 
 export interface LoadOptions {
   url: string;
-  token?: string;
+  /** Taken in turn. None: the clients say who they are. */
+  tokens: readonly string[];
   user: string;
   clients: number;
   rooms: number;
@@ -23,7 +24,8 @@ export interface LoadOptions {
   duration: number;
   /** In bytes. */
   size: number;
-  signal: AbortSignal;
+  /** From when it is called, the signal ends the sending, and what was counted is reported. */
+  ending: () => AbortSignal;
   progress: (text: string) => void;
 }
 
@@ -48,12 +50,14 @@ const ENTRANCE = 10_000;
 const BEAT = 10;
 /** Silence after which what is missing is lost, in ms. */
 const SILENCE = 5_000;
+/** The same once the end was asked for. */
+const LAST_WORDS = 500;
 const EVENT = 'load';
 /** Latencies are kept in µs. */
 const MICRO = 1_000;
 
 export async function runLoad(options: LoadOptions): Promise<LoadReport> {
-  const { rooms, rate, duration, signal, progress } = options;
+  const { rooms, rate, duration, tokens, progress } = options;
   const ledger = new Ledger();
   const counts = { sent: 0, acknowledged: 0, reconnects: 0, recovered: 0, delivered: 0 };
   const refused: Record<string, number> = {};
@@ -86,15 +90,16 @@ export async function runLoad(options: LoadOptions): Promise<LoadReport> {
   const run = ulid().slice(-8).toLowerCase();
   const roomOf = (i: number) => `${options.roomPrefix}${run}-${i % rooms}`;
   try {
-    for (let i = 0; i < clients.length && !signal.aborted; i += AT_ONCE) {
+    for (let i = 0; i < clients.length; i += AT_ONCE) {
       const some = clients.slice(i, i + AT_ONCE).map((client) => {
-        const auth: Record<string, string> =
-          options.token === undefined ? { user: `${options.user}-${client}` } : { token: options.token };
+        const token = tokens[client % tokens.length];
+        const auth: Record<string, string> = token === undefined ? { user: `${options.user}-${client}` } : { token };
         return new LoadClient({ url: options.url, room: roomOf(client), event: EVENT, auth, ledger, heard, counts });
       });
       everybody.push(...some);
-      await within(Promise.all(some.map(({ entered }) => entered)), ENTRANCE, options.url);
+      await entrance(some, options);
     }
+    const signal = options.ending();
     const start = performance.now();
     const numbers = new Map<string, number>();
     const padding = 'x'.repeat(Math.max(0, options.size - 40));
@@ -107,16 +112,17 @@ export async function runLoad(options: LoadOptions): Promise<LoadReport> {
         const client = everybody[counts.sent++ % everybody.length]!;
         const n = numbers.get(client.room) ?? 0;
         numbers.set(client.room, n + 1);
-        const sending = say(client, { n, at, ...(padding !== '' && { padding }) });
+        const sending = say(client, { n, at, ...(padding !== '' && { padding }) }, signal);
         underWay.add(sending);
         void sending.finally(() => underWay.delete(sending));
       }
       await sleep(BEAT);
     }
     const seconds = (performance.now() - start) / 1_000;
-    await Promise.all(underWay);
+    await Promise.race([Promise.all(underWay), shortlyAfter(signal)]);
     lastHeard = Math.max(lastHeard, performance.now());
-    while (ledger.missing > 0 && performance.now() - lastHeard < SILENCE && !signal.aborted) await sleep(100);
+    const isSilent = () => performance.now() - lastHeard > (signal.aborted ? LAST_WORDS : SILENCE);
+    while (ledger.missing > 0 && !isSilent()) await sleep(BEAT);
     const { sent, acknowledged, reconnects, recovered } = counts;
     const balance = ledger.balance();
     return {
@@ -137,7 +143,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadReport> {
   }
 
   /** Until it is acknowledged, or refused for good. The same id again is the same message. */
-  async function say(client: LoadClient, data: { n: number; at: number }): Promise<void> {
+  async function say(client: LoadClient, data: { n: number; at: number }, signal: AbortSignal): Promise<void> {
     const id = `${run}-${client.room}-${data.n}`.slice(-128);
     const end = performance.now() + duration + ENTRANCE;
     for (;;) {
@@ -162,15 +168,53 @@ export async function runLoad(options: LoadOptions): Promise<LoadReport> {
 
 /** A percentile in ms. */
 export function ms(latency: Histogram, percentile: number): string {
-  const value = percentile === 100 ? latency.maxValue : latency.getValueAtPercentile(percentile);
+  const value = valueAt(latency, percentile);
   return (value / MICRO).toFixed(value < 100 * MICRO ? 1 : 0);
 }
 
-async function within<T>(work: Promise<T>, time: number, url: string): Promise<T> {
+/** A percentile in µs. A histogram answers with the upper end of a class, which may lie above all that is in it. */
+export function valueAt(latency: Histogram, percentile: number): number {
+  return percentile === 100 ? latency.maxValue : Math.min(latency.getValueAtPercentile(percentile), latency.maxValue);
+}
+
+/** Until all of them are in their rooms. */
+async function entrance(clients: readonly LoadClient[], { url, tokens }: LoadOptions): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    const sentence = `not all clients could enter within ${time / 1_000} s: is a gateway at ${url}?`;
-    timer = setTimeout(() => reject(new BroadcastError('UNAVAILABLE', sentence)), time);
+    timer = setTimeout(() => {
+      const [refusal] = clients.flatMap(({ isIn, refusal }) => (isIn || !refusal ? [] : refusal));
+      const why = refusal ? `the last refusal is ${refusal}` : `is a gateway at ${url}?`;
+      const sentence = `not all clients could enter within ${ENTRANCE / 1_000} s: ${why}${hintOn(refusal, tokens)}`;
+      reject(new BroadcastError('UNAVAILABLE', sentence));
+    }, ENTRANCE);
   });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+  const entered = clients.map(({ entered }) => entered);
+  try {
+    await Promise.race([Promise.all(entered), late]);
+  } catch (error) {
+    if (error instanceof BroadcastError) throw error;
+    const { message } = error as Error;
+    throw new Error(`${message}${hintOn(message, tokens)}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What to do about a refusal that begins with its code. */
+function hintOn(refusal: string | undefined, tokens: readonly string[]): string {
+  const [code] = /^[A-Z_]+/.exec(refusal ?? '') ?? [];
+  if (code === 'UNAUTHENTICATED' && tokens.length === 0) return ' (give tokens with --token or --token-file)';
+  if (code === 'RATE_LIMITED' && tokens.length > 0 && /has \d+ connections/.test(refusal!)) {
+    return ' (give tokens of more users with --token-file, or take fewer clients)';
+  }
+  return '';
+}
+
+/** Resolves a while after the abort, and not without one. */
+function shortlyAfter(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const wait = () => setTimeout(resolve, LAST_WORDS).unref();
+    if (signal.aborted) wait();
+    else signal.addEventListener('abort', wait, { once: true });
+  });
 }

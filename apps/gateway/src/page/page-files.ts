@@ -35,8 +35,17 @@ const PACKAGED: Record<string, readonly [name: string, file: string]> = {
   'uplot.css': ['uplot', 'dist/uPlot.min.css'],
 };
 
+/** Who may enter: anybody; anybody as a guest, or with a token; whoever has a token. */
+export type PageAccess = 'open' | 'guests' | 'tokens';
+
 export class PageFiles {
+  readonly #access: PageAccess;
   readonly #read = new Map<string, PageFile>();
+
+  /** @param access what the page says of it */
+  constructor(access: PageAccess = 'open') {
+    this.#access = access;
+  }
 
   /** `undefined`: there is no such file. */
   read(name: string): PageFile | undefined {
@@ -44,7 +53,7 @@ export class PageFiles {
     if (path === undefined) return undefined;
     const known = this.#read.get(name);
     if (known) return known;
-    const body = readFileSync(path);
+    const body = name === 'index.html' ? this.#index(path) : readFileSync(path);
     const file = {
       type: TYPES[name.slice(name.lastIndexOf('.') + 1)] ?? 'application/octet-stream',
       body,
@@ -53,6 +62,10 @@ export class PageFiles {
     };
     this.#read.set(name, file);
     return file;
+  }
+
+  #index(path: string): Buffer {
+    return Buffer.from(readFileSync(path, 'utf8').replace('data-access="open"', `data-access="${this.#access}"`));
   }
 }
 

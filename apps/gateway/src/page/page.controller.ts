@@ -4,7 +4,7 @@
  */
 import { Controller, Get, HttpStatus, Inject, NotFoundException, Param, Req, Res } from '@nestjs/common';
 import { SETTINGS, type Settings } from '../settings.js';
-import { PageFiles, type PageFile } from './page-files.js';
+import { PageFiles, type PageAccess, type PageFile } from './page-files.js';
 import { policyOf } from './policy.js';
 
 /** The parts of a request and a response that are needed here. */
@@ -22,10 +22,11 @@ interface Response {
 
 @Controller()
 export class PageController {
-  readonly #files = new PageFiles();
+  readonly #files: PageFiles;
   readonly #origins: readonly string[];
 
   constructor(@Inject(SETTINGS) settings: Settings) {
+    this.#files = new PageFiles(accessOf(settings));
     this.#origins = settings.CORS_ORIGINS;
   }
 
@@ -60,4 +61,9 @@ export class PageController {
     response.setHeader('Content-Length', String(body.length));
     response.end(body);
   }
+}
+
+function accessOf({ AUTH_ANONYMOUS, AUTH_JWT_SECRET, AUTH_JWKS_URL }: Settings): PageAccess {
+  if (!AUTH_ANONYMOUS) return 'tokens';
+  return AUTH_JWT_SECRET || AUTH_JWKS_URL !== undefined ? 'guests' : 'open';
 }

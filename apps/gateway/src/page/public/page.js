@@ -14,6 +14,8 @@ const more = document.querySelector('#more');
 const choice = document.querySelector('.switch');
 const panes = [];
 /** Two windows are most likely two people. */
+/** Where tokens are taken, who comes without one is a guest. */
+const guest = document.documentElement.dataset.access === 'guests' ? 'guest-' : '';
 const firstName = asked.addresses.length > 0 ? 0 : Math.floor(Math.random() * NAMES.length);
 
 for (const address of asked.addresses.length > 0 ? asked.addresses.slice(0, MOST) : [location.origin]) add(address);
@@ -31,7 +33,7 @@ addEventListener('beforeunload', () => panes.forEach((pane) => pane.leave()));
 function add(address) {
   const pane = new Pane(document.querySelector('#pane'), {
     address,
-    user: NAMES[(firstName + panes.length) % NAMES.length],
+    user: `${guest}${NAMES[(firstName + panes.length) % NAMES.length]}`,
     room: asked.room ?? panes[0]?.place.room ?? 'welcome',
     remove: (pane) => remove(pane),
     renamed: () => arrange(),

@@ -14,6 +14,13 @@ const SHOWN = 12;
 /** Own round trips that the percentiles are taken from. */
 const ECHOES = 500;
 
+/** What a name is, by who may enter. */
+const ACCESS = {
+  guests: 'A name that begins with guest- will do, or a token.',
+  tokens: 'You need a token, which says who you are.',
+};
+const TOKENLESS = 'You need a token here: ask whoever runs this service for one, and put it below “Use a token”.';
+
 export class Pane {
   element;
   /** What it is called on a phone, where one pane is seen at a time. */
@@ -47,6 +54,9 @@ export class Pane {
       rate: new Chart(this.#find('[data-chart=rate]'), ['rate']),
       latency: new Chart(this.#find('[data-chart=latency]'), ['p50', 'p99']),
     };
+    const { access } = document.documentElement.dataset;
+    if (Object.hasOwn(ACCESS, access)) this.#show('access', ACCESS[access]);
+    this.#find('details').open = access === 'tokens';
     this.#rename(originOf(address, location) ?? address);
   }
 
@@ -92,7 +102,10 @@ export class Pane {
         recovered: ({ away, count }) => this.#recovered(away, count),
         gap: (reason) => this.#gap(reason),
         history: ({ messages, complete }) => this.#history(messages, complete),
-        members: ({ members }) => this.#members(members),
+        members: ({ members, count }) => {
+          this.#counted(count);
+          this.#members(members);
+        },
         count: (count) => this.#counted(count),
         said: () => undefined,
         refused: (id, why) => this.#talk.refuse(id, why),
@@ -223,7 +236,7 @@ export class Pane {
     this.#rename(instance);
   }
 
-  #state({ name, why, until }) {
+  #state({ name, why, until, code }) {
     const before = this.element.dataset.state;
     this.element.dataset.state = name;
     const button = this.#find('[data-do=cut]');
@@ -231,7 +244,10 @@ export class Pane {
     button.disabled = name !== 'live' && name !== 'cut';
     clearInterval(this.#countdown);
     if (name !== 'live') this.#saidAt.clear();
-    if (name === 'refused') return this.#turnAway(why);
+    if (name === 'refused') {
+      const isTokenless = code === 'UNAUTHENTICATED' && why.startsWith('a token is needed');
+      return this.#turnAway(isTokenless ? TOKENLESS : why);
+    }
     if (name === 'cut') {
       this.#talk.note('line', 'The line is cut');
       const left = () => Math.max(0, Math.ceil((until - Date.now()) / 1_000));
@@ -262,9 +278,10 @@ export class Pane {
   /** Back to the form, which says why. */
   #turnAway(why) {
     this.leave();
-    if (/token|anonymous/i.test(why)) this.#find('details').open = true;
+    const isOfToken = /token/i.test(why);
+    if (isOfToken) this.#find('details').open = true;
     this.#refuse(why);
-    this.#find('.entrance input').focus();
+    this.#find(isOfToken ? '.entrance textarea' : '.entrance input').focus();
   }
 
   #refuse(why) {

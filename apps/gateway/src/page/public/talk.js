@@ -26,14 +26,20 @@ export class Talk {
   #counted = new Map();
   #last;
   #first;
+  /** Whether what is new comes into sight: until somebody scrolls away from the end. */
+  #follows = true;
+  #top = 0;
 
   constructor({ list, scroll, newest, empty }) {
     this.#list = list;
     this.#scroll = scroll;
     this.#newest = newest;
     this.#empty = empty;
-    scroll.addEventListener('scroll', () => this.#atEnd() && (newest.hidden = true), { passive: true });
+    scroll.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     newest.addEventListener('click', () => this.toEnd());
+    // It becomes smaller when what is above it wraps, and its lines become longer when it becomes narrower.
+    const sizes = new ResizeObserver(() => this.#follows && this.toEnd());
+    for (const each of [scroll, list]) sizes.observe(each);
   }
 
   /** Begins anew, for somebody. */
@@ -43,6 +49,7 @@ export class Talk {
     for (const map of [this.#known, this.#waiting, this.#counting, this.#counted]) map.clear();
     this.#last = this.#first = undefined;
     this.#newest.hidden = true;
+    this.#follows = true;
     this.#empty.hidden = false;
   }
 
@@ -88,7 +95,6 @@ export class Talk {
   prepend(messages) {
     const fresh = messages.filter(({ id }) => id === undefined || !this.#known.has(id));
     const height = this.#scroll.scrollHeight;
-    const atEnd = this.#atEnd();
     const lines = [];
     const last = this.#last;
     this.#last = undefined;
@@ -106,7 +112,7 @@ export class Talk {
     this.#list.prepend(...elements);
     this.#last = last ?? this.#last;
     this.#empty.hidden ||= elements.length > 0;
-    if (atEnd) this.toEnd();
+    if (this.#follows) this.toEnd();
     else this.#scroll.scrollTop += this.#scroll.scrollHeight - height;
   }
 
@@ -121,6 +127,7 @@ export class Talk {
 
   toEnd() {
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    this.#follows = true;
     this.#newest.hidden = true;
   }
 
@@ -181,17 +188,26 @@ export class Talk {
   }
 
   #append(line) {
-    const atEnd = this.#atEnd();
     if (!line.classList.contains('counting')) this.#counting.clear();
     this.#list.append(line);
     this.#empty.hidden = true;
     while (this.#list.childElementCount > MOST) this.#list.firstElementChild.remove();
-    this.#moved(atEnd);
+    this.#moved();
   }
 
-  #moved(atEnd = this.#atEnd()) {
-    if (atEnd) this.toEnd();
+  #moved() {
+    if (this.#follows) this.toEnd();
     else this.#newest.hidden = false;
+  }
+
+  /** Only people scroll back; that the end has moved on since the last time is no scrolling away. */
+  #scrolled() {
+    const { scrollTop } = this.#scroll;
+    if (this.#atEnd()) {
+      this.#follows = true;
+      this.#newest.hidden = true;
+    } else if (scrollTop < this.#top) this.#follows = false;
+    this.#top = scrollTop;
   }
 
   #atEnd() {
