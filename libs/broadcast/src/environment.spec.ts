@@ -7,6 +7,7 @@ import {
   transportOf,
   type Environment,
 } from './environment.js';
+import { BroadcastError } from './errors.js';
 
 type Variable = keyof Environment;
 
@@ -149,6 +150,7 @@ describe('the environment', () => {
   const duration = 'a duration such as 500ms, 25s, 10m or 1h';
   const messages = 'a number of messages from 0 to 100000';
   const lifetime = 'a duration of at least 1s, such as 25s, 10m or 1h';
+  const origins = 'origins such as https://example.org, separated by commas, or *';
   const profiles = 'JSON such as {"game":{"history":{"size":0}},"support":{"history":{"size":1000,"ttl":"24h"}}}';
 
   it.each<[Variable, string, string]>([
@@ -175,22 +177,12 @@ describe('the environment', () => {
     ['HISTORY_SIZE', '-1', messages],
     ['HISTORY_SIZE', '100001', messages],
     ['HISTORY_SIZE', 'all', messages],
-    ['HISTORY_TTL', '10', duration],
+    ['HISTORY_TTL', '10', lifetime],
     ['HISTORY_TTL', '999ms', lifetime],
     ['HISTORY_TTL', '0s', lifetime],
     ['ROOM_PROFILES', 'game', profiles],
     ['ROOM_PROFILES', '[]', profiles],
     ['ROOM_PROFILES', 'null', profiles],
-    ['ROOM_PROFILES', '{"game":7}', profiles],
-    ['ROOM_PROFILES', '{"game":{"size":0}}', profiles],
-    ['ROOM_PROFILES', '{"game":{"history":{"length":0}}}', profiles],
-    ['ROOM_PROFILES', '{"game":{"history":{"size":-1}}}', profiles],
-    ['ROOM_PROFILES', '{"game":{"history":{"size":1.5}}}', profiles],
-    ['ROOM_PROFILES', '{"game":{"history":{"size":"5"}}}', profiles],
-    ['ROOM_PROFILES', '{"game":{"history":{"size":100001}}}', profiles],
-    ['ROOM_PROFILES', '{"game":{"history":{"ttl":"1d"}}}', profiles],
-    ['ROOM_PROFILES', '{"game":{"history":{"ttl":999}}}', profiles],
-    ['ROOM_PROFILES', '{"game":{"history":{"ttl":"0s"}}}', profiles],
     ['RATE_LIMIT', '20', rate],
     ['RATE_LIMIT', '0/s', rate],
     ['RATE_LIMIT', '20/0s', rate],
@@ -201,12 +193,14 @@ describe('the environment', () => {
     ['AUTH_JWT_SECRET', 'x'.repeat(31), 'secrets of at least 32 characters, separated by commas'],
     ['AUTH_JWKS_URL', 'example.org/keys', 'a URL that begins with https:// or http://'],
     ['AUTH_ANONYMOUS', 'yes', 'true or false'],
+    ['CORS_ORIGINS', 'garbage', origins],
+    ['CORS_ORIGINS', 'https://a.org/', origins],
+    ['CORS_ORIGINS', 'https://A.org', origins],
     ['API_KEYS', 'fifteen-letters', keys],
     ['API_KEYS', 'the-key-of-the-shop,', keys],
     ['API_KEYS', 'a key with spaces in it', keys],
     ['API_CONCURRENCY', '0', 'a number of requests from 1 to 100000'],
     ['PRESENCE_THRESHOLD', '10001', 'a number of members from 0 to 10000'],
-    ['ROOM_PROFILES', '{"game":{"slow":"never"}}', profiles],
     ['COALESCE_MS', '1001', 'a number of milliseconds from 0 to 1000'],
     ['COALESCE_MS', '-1', 'a number of milliseconds from 0 to 1000'],
     ['SLOW_CLIENT_BYTES', '1023', 'a number of bytes from 1024 to 1073741824'],
@@ -216,6 +210,7 @@ describe('the environment', () => {
     ['MAX_MESSAGE_BYTES', '64k', size],
     ['DRAIN_DELAY', 'soon', duration],
     ['DRAIN_SHARE', '0', 'a share above 0 and up to 1, such as 0.1'],
+    ['DRAIN_SHARE', '0.0', 'a share above 0 and up to 1, such as 0.1'],
     ['DRAIN_SHARE', '10%', 'a share above 0 and up to 1, such as 0.1'],
     ['DRAIN_SHARE', '1.5', 'a share above 0 and up to 1, such as 0.1'],
     ['METRICS_PORT', 'on', 'a port from 0 to 65535'],
@@ -224,6 +219,8 @@ describe('the environment', () => {
     ['SHUTDOWN_GRACE', '-5s', duration],
     ['SHUTDOWN_GRACE', '1d', duration],
     ['JOB_LEASE', '999ms', 'a duration from 1s to 1h'],
+    ['JOB_LEASE', '61m', 'a duration from 1s to 1h'],
+    ['JOB_LEASE', 'long', 'a duration from 1s to 1h'],
     ['READINESS_REQUIRES_BROKER', 'TRUE', 'true or false'],
     ['CLIENT_TRANSPORTS', 'polling', 'polling,websocket or websocket'],
     ['LOG_LEVEL', 'info', 'one of fatal, error, warn, log, debug, verbose'],
@@ -233,6 +230,36 @@ describe('the environment', () => {
         code: 'BAD_REQUEST',
         message: `The environment is wrong: ${variable}: expected ${expected}.`,
       }),
+    );
+  });
+
+  const members = 'history, presence, slow or slowMode';
+  it.each<[string, string, string]>([
+    ['{"game":7}', 'game', `an object with ${members}`],
+    ['{"game":{"size":0}}', 'game.size', `no such key, but ${members}`],
+    ['{"game":{"histroy":{}}}', 'game.histroy', `no such key, but ${members}`],
+    ['{"game":{"history":{"length":0}}}', 'game.history.length', 'no such key, but size or ttl'],
+    ['{"game":{"history":{"size":-1}}}', 'game.history.size', messages],
+    ['{"game":{"history":{"size":1.5}}}', 'game.history.size', messages],
+    ['{"game":{"history":{"size":"5"}}}', 'game.history.size', messages],
+    ['{"game":{"history":{"size":100001}}}', 'game.history.size', messages],
+    [
+      '{"game":{"history":{"ttl":"1d"}}}',
+      'game.history.ttl',
+      'a duration of at least 1s, such as "10m", or as many ms',
+    ],
+    ['{"game":{"history":{"ttl":999}}}', 'game.history.ttl', 'a duration of at least 1s, such as "10m", or as many ms'],
+    [
+      '{"game":{"history":{"ttl":"0s"}}}',
+      'game.history.ttl',
+      'a duration of at least 1s, such as "10m", or as many ms',
+    ],
+    ['{"game":{"slow":"lates"}}', 'game.slow', 'disconnect, drop-oldest or latest'],
+    ['{"game":{"slowMode":"soon"}}', 'game.slowMode', 'a duration such as "10s", or a number of ms up to a day'],
+    ['{"game":{"presence":{"threshold":10001}}}', 'game.presence.threshold', 'a number of members from 0 to 10000'],
+  ])('names the place in ROOM_PROFILES that is wrong: %s', (value, place, expected) => {
+    expect(() => readEnvironment({ ROOM_PROFILES: value })).toThrow(
+      new BroadcastError('BAD_REQUEST', `The environment is wrong: ROOM_PROFILES.${place}: expected ${expected}.`),
     );
   });
 

@@ -4,16 +4,14 @@
  */
 import { z } from 'zod';
 import { Bus, type BusOptions } from './bus.js';
+import { duration, durationFrom, lifetime, UNITS, type Unit } from './durations.js';
 import { BroadcastError } from './errors.js';
-import { SLOW_POLICIES } from './profiles.js';
+import { MAX_THRESHOLD, profiles } from './profile-settings.js';
+import { range } from './range.js';
 import { SHORTEST_SECRET } from './signature.js';
 import type { Transport } from './transport.js';
 import { transports, type TransportName } from './transports/index.js';
 
-const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
-type Unit = keyof typeof UNITS;
-/** More members than clients can be shown the coming and going of. */
-const MAX_THRESHOLD = 10_000;
 /** Characters of a key for the HTTP API. */
 const SHORTEST_KEY = 16;
 /** Characters of a secret for tokens: HS256 asks for a key as long as its hash. */
@@ -69,9 +67,7 @@ export const schema = z
     SHUTDOWN_GRACE: duration().default(25_000),
     DRAIN_DELAY: duration().optional(),
     DRAIN_SHARE: share().default(0.1),
-    JOB_LEASE: duration()
-      .refine((value) => value >= 1_000 && value <= 3_600_000, 'a duration from 1s to 1h')
-      .default(30_000),
+    JOB_LEASE: durationFrom('a duration from 1s to 1h', 1_000, 3_600_000).default(30_000),
     READINESS_REQUIRES_BROKER: boolean().default(false),
     METRICS_PORT: integer('a port from 0 to 65535', 0, 65_535).optional(),
     LOG_FORMAT: z.enum(['json', 'text'], 'json or text').optional(),
@@ -166,12 +162,13 @@ function names(): [TransportName, ...TransportName[]] {
   return Object.keys(transports) as [TransportName, ...TransportName[]];
 }
 
-function integer(what: string, min: number, max: number) {
+/** The range is in the pattern too, and beside it, for the schema that the Helm chart has of this. */
+function integer(what: string, minimum: number, maximum: number) {
   return z
     .string()
-    .regex(/^\d{1,10}$/, what)
+    .regex(new RegExp(`^${range(minimum, maximum)}$`), what)
     .transform(Number)
-    .refine((value) => value >= min && value <= max, what);
+    .meta({ minimum, maximum });
 }
 
 function boolean() {
@@ -201,12 +198,12 @@ function showRate(value: Rate): string {
 
 /** A number of things, or `off` for no limit. */
 function amount() {
-  const what = 'a number from 1 to 10000000, or off';
+  const [minimum, maximum] = [1, 10_000_000];
   return z
     .string()
-    .regex(/^([1-9]\d{0,7}|off)$/, what)
+    .regex(new RegExp(`^(${range(minimum, maximum)}|off)$`), 'a number from 1 to 10000000, or off')
     .transform((value) => (value === 'off' ? value : Number(value)))
-    .refine((value) => value === 'off' || value <= 10_000_000, what);
+    .meta({ minimum, maximum });
 }
 
 function secrets(shortest: number) {
@@ -230,6 +227,7 @@ function origins() {
   const isOrigin = (value: string) => value === '*' || (URL.canParse(value) && new URL(value).origin === value);
   return z
     .string()
+    .regex(/^\s*(\*|https?:\/\/[^\s\/,?#@]+)\s*(,\s*(\*|https?:\/\/[^\s\/,?#@]+)\s*)*$/, what)
     .transform((value) => value.split(',').map((origin) => origin.trim()))
     .refine((list) => list.every(isOrigin), what);
 }
@@ -238,60 +236,17 @@ function share() {
   const what = 'a share above 0 and up to 1, such as 0.1';
   return z
     .string()
-    .regex(/^(0?\.\d{1,6}|1(\.0+)?)$/, what)
+    .regex(/^(0?\.\d{0,5}[1-9]\d{0,5}|1(\.0+)?)$/, what)
     .transform(Number)
-    .refine((value) => value > 0, what);
-}
-
-/** JSON: `{"support":{"history":{"size":1000,"ttl":"24h"},"slowMode":"10s"},"game":{"history":{"size":0}}}` */
-function profiles() {
-  const what = 'JSON such as {"game":{"history":{"size":0}},"support":{"history":{"size":1000,"ttl":"24h"}}}';
-  const history = z.strictObject({
-    size: z.int(what).min(0, what).max(100_000, what).optional(),
-    ttl: z.union([z.number().min(1_000), lifetime()], what).optional(),
-  });
-  const slowMode = z.union([z.number().min(0).max(86_400_000), duration()], what).optional();
-  const presence = z.strictObject({ threshold: z.int(what).min(0, what).max(MAX_THRESHOLD, what).optional() });
-  const slow = z.enum(SLOW_POLICIES).optional();
-  const schema = z.record(
-    z.string(),
-    z.strictObject({ history: history.optional(), presence: presence.optional(), slow, slowMode }),
-  );
-  return z.string().transform((value, context): z.output<typeof schema> => {
-    const { success, data } = schema.safeParse(parseJson(value));
-    if (success) return data;
-    context.addIssue({ code: 'custom', message: what });
-    return z.NEVER;
-  });
-}
-
-function parseJson(value: string): unknown {
-  try {
-    return JSON.parse(value);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Brokers forget in seconds. */
-function lifetime() {
-  return duration().refine((value) => value >= 1_000, 'a duration of at least 1s, such as 25s, 10m or 1h');
-}
-
-function duration() {
-  const what = 'a duration such as 500ms, 25s, 10m or 1h';
-  return z
-    .string(what)
-    .regex(/^\d{1,9}(ms|s|m|h)$/, what)
-    .transform((value) => {
-      const [, amount, unit] = /^(\d+)(\w+)$/.exec(value) as unknown as [string, string, Unit];
-      return Number(amount) * UNITS[unit];
-    });
+    .meta({ exclusiveMinimum: 0, maximum: 1 });
 }
 
 function url(protocols: readonly string[]) {
   const what = `a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`;
-  return z.string().refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), what);
+  return z
+    .string()
+    .regex(new RegExp(`^(${protocols.join('|')})//\\S`), what)
+    .refine((value) => URL.canParse(value), what);
 }
 
 function hidePassword(value: string): string {
