@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { z } from 'zod';
 import { readEnvironment, schema, showEnvironment } from '../dist/libs/broadcast/src/environment.js';
+import { profileSettings } from '../dist/libs/broadcast/src/profile-settings.js';
 import { variables } from '../dist/libs/broadcast/src/variables.js';
 import { giveUp, root } from './prerequisites.mjs';
 
@@ -101,15 +102,24 @@ async function json() {
   return format(JSON.stringify(ofChart), options);
 }
 
-/** YAML has numbers, truth and objects of its own: what reads like one may be one. */
-function setting(name, { pattern, enum: values }) {
+/** YAML has numbers, truth and objects of its own: what reads like one may be one. JSON has to be. */
+function setting(name, { pattern, enum: values, ...limits }) {
   const description = expected(name);
   if (values?.includes('true')) return { description, enum: [true, false, ...values] };
   if (values) return { description, enum: values };
+  if (name === 'ROOM_PROFILES') return { description, ...profiles() };
+  const { minimum, exclusiveMinimum, maximum } = limits;
   const type = ['string'];
-  if (pattern && new RegExp(pattern).test('100')) type.push('integer');
-  if (description.startsWith('JSON')) type.push('object');
-  return { description, type: type.length > 1 ? type : 'string', ...(pattern && { pattern }) };
+  if (exclusiveMinimum !== undefined) type.push('number');
+  else if (minimum !== undefined || (pattern && new RegExp(pattern).test('10'))) type.push('integer');
+  const range = { minimum, exclusiveMinimum, maximum };
+  return { description, type: type.length > 1 ? type : 'string', ...(pattern && { pattern }), ...range };
+}
+
+/** Of the dialect that Helm reads, which has no `$schema` inside. */
+function profiles() {
+  const { $schema: _, ...profiles } = z.toJSONSchema(profileSettings, { io: 'input', target: 'draft-7' });
+  return profiles;
 }
 
 function read(file) {

@@ -3,12 +3,13 @@
  * the right names, and what it does not take is refused with a sentence.
  */
 import { readEnvironment, transportOf } from '@app/broadcast';
-import { existsSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { APP_DEFAULTS } from '../../libs/broadcast/src/environment.js';
 import { variables } from '../../libs/broadcast/src/variables.js';
-import { chart, helm, kubernetes, manifests, render, root, validate, type Manifest } from './helm.js';
+import { chart, helm, kubernetes, manifests, open, render, root, validate, type Manifest } from './helm.js';
 
 interface EnvironmentVariable {
   name: string;
@@ -23,7 +24,7 @@ const all = {
   stickySessions: true,
   gracePeriod: 120,
   secrets: { BROADCAST_SECRET: { name: 'other', key: 'signing' } },
-  settings: { MAX_MESSAGE_BYTES: 2_000_000, AUTH_ANONYMOUS: true, ROOM_PROFILES: { game: { history: { size: 0 } } } },
+  settings: { MAX_MESSAGE_BYTES: 2_000_000, DRAIN_SHARE: 0.25, ROOM_PROFILES: { game: { history: { size: 0 } } } },
   image: { digest: `sha256:${'0'.repeat(64)}`, pullSecrets: [{ name: 'registry' }] },
   gateway: {
     autoscaling: { enabled: true, connections: { enabled: true, averageValue: 5_000_000 } },
@@ -92,7 +93,7 @@ describe.each(cases)('over %s', (name, values) => {
   });
 
   it('passes helm lint', () => {
-    expect(helm(['lint', chart, '--strict', '--quiet'], values)).toMatchObject({ code: 0 });
+    expect(helm(['lint', chart, ...open, '--strict', '--quiet'], values)).toMatchObject({ code: 0 });
   });
 
   it('runs files of the build, with settings that the apps know and take', () => {
@@ -194,6 +195,22 @@ describe.each(cases)('over %s', (name, values) => {
   });
 });
 
+interface Schema {
+  required?: string[];
+  properties?: Record<string, Schema>;
+}
+
+/** The values with nothing in them, but for those that the schema requires. */
+function empty(values: object, { required = [], properties = {} }: Schema): object {
+  const inner = ([key, value]: [string, unknown]) =>
+    required.includes(key)
+      ? typeof value === 'object' && !Array.isArray(value)
+        ? [[key, empty(value as object, properties[key]!)]]
+        : []
+      : [[key, null]];
+  return Object.fromEntries(Object.entries(values).flatMap(inner)) as object;
+}
+
 describe('the chart', () => {
   it('has two gateways and a worker over Redis where nothing else is said, that the network lets through', () => {
     const found = manifests(render());
@@ -214,7 +231,7 @@ describe('the chart', () => {
   });
 
   it('keeps names short enough for the name of a pod to be an INSTANCE_ID', () => {
-    const found = manifests(render({}, '--namespace', 'n', '--set', `fullnameOverride=${'x'.repeat(60)}`));
+    const found = manifests(render({}, '--namespace', 'n', '--set', `nameOverride=${'x'.repeat(60)}`));
     for (const { metadata } of deployments(found))
       expect(metadata.name.length + '-5d4f8c7b9-x2x7k'.length).toBeLessThan(64);
   });
@@ -255,7 +272,7 @@ describe('the chart', () => {
     const [gateway] = deployments(manifests(render(all)));
     expect(told(gateway!)).toMatchObject({
       MAX_MESSAGE_BYTES: '2000000',
-      AUTH_ANONYMOUS: 'true',
+      DRAIN_SHARE: '0.25',
       ROOM_PROFILES: '{"game":{"history":{"size":0}}}',
     });
   });
@@ -286,15 +303,74 @@ describe('the chart', () => {
     }
   });
 
-  it.each(['docs/deployment.md', 'examples/kubernetes/README.md'])('takes what %s has people type', (page) => {
+  it('has an Ingress for a proxy whose word is taken, unless settings know better', () => {
+    const of = (values: object) =>
+      deployments(manifests(render(values))).map((deployment) => told(deployment)['TRUST_PROXY']);
+    expect(of({})).toEqual([undefined, undefined]);
+    expect(of({ ingress: { enabled: true } })).toEqual(['1', undefined]);
+    expect(of({ ingress: { enabled: true }, settings: { TRUST_PROXY: 2 } })).toEqual(['2', '2']);
+  });
+
+  it.each([
+    ['tokens that are signed with a secret', { secrets: { AUTH_JWT_SECRET: {} } }],
+    ['tokens of an issuer', { settings: { AUTH_JWKS_URL: 'https://issuer.example/jwks' } }],
+    ['everybody', { settings: { AUTH_ANONYMOUS: '1' } }],
+    ['a variable of its own', { extraEnv: [{ name: 'AUTH_JWT_SECRET', value: 'x'.repeat(32) }] }],
+  ])('lets in %s', (_, values) => {
+    expect(helm(['template', 'live', chart], values)).toMatchObject({ code: 0, errors: '' });
+  });
+
+  it('does without whatever a file of values sets to nothing, but for what it requires', () => {
+    const nothing = empty(
+      parse(readFileSync(join(chart, 'values.yaml'), 'utf8')) as object,
+      JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as Schema,
+    );
+    expect(nothing).toMatchObject({ secrets: null, gateway: { affinity: null }, extraEnv: null });
+    const { code, output, errors } = helm(['template', 'live', chart], {
+      ...nothing,
+      settings: { AUTH_ANONYMOUS: true },
+    });
+    expect([code, errors, validate(output, kubernetes[1])]).toEqual([0, '', '']);
+    expect(helm(['template', 'live', chart], nothing).errors).toContain('access: no client could enter');
+  });
+
+  it.each([
+    ['docs/deployment.md', 2],
+    ['examples/kubernetes/README.md', 2],
+    ['README.md', 1],
+  ])('takes what %s has people type', (page, times) => {
     const text = readFileSync(join(root, page), 'utf8');
     const typed = [...text.matchAll(/^helm (?:install|upgrade(?: --install)?) (.+)$/gm)].map(([, words]) =>
       words!.split(' '),
     );
-    expect(typed).toHaveLength(2);
+    expect(typed).toHaveLength(times);
+    const before: string[] = [];
     for (const [release, path, ...flags] of typed) {
-      const command = ['template', release!, join(root, path!), ...flags.filter((flag) => flag !== '--reuse-values')];
+      const reused = flags.includes('--reuse-values') ? [...before] : [];
+      before.push(...flags.filter((flag) => flag !== '--reuse-values'));
+      const command = ['template', release!, join(root, path!), ...reused, ...before.slice(reused.length)];
       expect(helm(command)).toMatchObject({ code: 0, errors: '' });
+    }
+  });
+
+  it.each([
+    [{ settings: { AUTH_ANONYMOUS: true } }, /Image: roomcast:\d.*everybody may come in.*HTTP API refuses everyone/s],
+    [{ secrets: { AUTH_JWT_SECRET: {}, API_KEYS: {} } }, /Image: roomcast:\d.*need a token((?!HTTP API).)*$/s],
+  ])('says where it looks for the image, and who may come in: %j', (values, notes) => {
+    // helm renders NOTES.txt for a cluster only; anything else it renders anywhere.
+    const copy = mkdtempSync(join(tmpdir(), 'chart-'));
+    try {
+      cpSync(chart, copy, { recursive: true });
+      const text = readFileSync(join(copy, 'templates', 'NOTES.txt'), 'utf8');
+      const template = `{{ define "notes" }}${text}{{ end }}\nnotes: {{ include "notes" . | toJson }}\n`;
+      writeFileSync(join(copy, 'templates', 'notes.yaml'), template);
+      const { output, errors } = helm(['template', 'live', copy, '--show-only', 'templates/notes.yaml'], values);
+      expect([errors, (manifests(output)[0] as unknown as { notes: string }).notes]).toEqual([
+        '',
+        expect.stringMatching(notes),
+      ]);
+    } finally {
+      rmSync(copy, { recursive: true });
     }
   });
 
@@ -369,10 +445,103 @@ describe('wrong values are refused', () => {
     ],
     ['an Ingress to nowhere', { ingress: { enabled: true, paths: [] } }, /ingress.paths: an Ingress without a path/],
     ['a path that is none', { ingress: { paths: ['socket.io'] } }, /'\/ingress\/paths\/0': 'socket.io' does not match/],
+    [
+      'nobody to be let in',
+      {},
+      /access: no client could enter.*secrets\.AUTH_JWT_SECRET.*settings\.AUTH_ANONYMOUS=true/,
+    ],
+    ['nobody but those whom nobody lets in', { settings: { AUTH_ANONYMOUS: false } }, /access: no client could enter/],
+    [
+      'signatures without a secret',
+      { settings: { BROADCAST_REQUIRE_SIGNED: true } },
+      /settings.BROADCAST_REQUIRE_SIGNED: needs a BROADCAST_SECRET/,
+    ],
+    [
+      'a label that is there',
+      { gateway: { podLabels: { 'app.kubernetes.io/name': 'x' } } },
+      /gateway.podLabels: app.kubernetes.io\/name is a label that the chart sets itself/,
+    ],
+    ['no gateway at all', { gateway: null }, /at '': missing property 'gateway'/],
+    ['a name with a dot', { fullnameOverride: 'a.b' }, /'\/fullnameOverride': 'a.b' does not match/],
+    [
+      'a name that would be cut',
+      { fullnameOverride: 'x'.repeat(39) },
+      /'\/fullnameOverride': maxLength: got 39, want 38/,
+    ],
+    ['a part of a name with capitals', { nameOverride: 'Rooms' }, /'\/nameOverride': 'Rooms' does not match/],
+    ['an image with a space', { image: { repository: 'room cast' } }, /'\/image\/repository': 'room cast' does not/],
+    ['an image with its tag', { image: { repository: 'roomcast:1' } }, /'\/image\/repository': 'roomcast:1' does not/],
+    ['a tag with a space', { image: { tag: 'la test' } }, /'\/image\/tag': 'la test' does not match/],
+    ['a Secret that is none', { existingSecret: 'Room_Cast' }, /'\/existingSecret': 'Room_Cast' does not match/],
+    ['an account that is none', { serviceAccount: { name: 'a b' } }, /'\/serviceAccount\/name': 'a b' does not match/],
+    [
+      'a host that is none',
+      { ingress: { hosts: ['https://a.org'] } },
+      /'\/ingress\/hosts\/0': 'https:.* does not match/,
+    ],
+    ['a variable that is none', { extraEnv: [{ name: '1 A', value: '' }] }, /'\/extraEnv\/0\/name': '1 A' does not/],
+    [
+      'an amount of memory that is none',
+      { worker: { resources: { limits: { memory: '1 GB' } } } },
+      /'\/worker\/resources\/limits\/memory': '1 GB' does not match/,
+    ],
+    [
+      'a misspelt toleration',
+      { gateway: { tolerations: [{ operater: 'Exists' }] } },
+      /'\/gateway\/tolerations\/0': additional properties 'operater'/,
+    ],
+    ['a misspelt affinity', { worker: { affinity: { podAfinity: {} } } }, /additional properties 'podAfinity' not/],
     ['a digest that is none', { image: { digest: 'latest' } }, /'\/image\/digest': 'latest' does not match/],
   ])('%s', (_, values, sentence) => {
     const { code, errors } = helm(['template', 'live', chart], values);
     expect([code, errors]).toEqual([1, expect.stringMatching(sentence)]);
+  });
+
+  it.each<[string, unknown]>([
+    ['HISTORY_SIZE', 999_999_999],
+    ['HISTORY_SIZE', '999999999'],
+    ['TRUST_PROXY', 99],
+    ['SLOW_CLIENT_BYTES', 1],
+    ['COALESCE_MS', '99999'],
+    ['MAX_CONNECTIONS', 0],
+    ['DRAIN_SHARE', '0.0'],
+    ['DRAIN_SHARE', 0],
+    ['JOB_LEASE', '1ms'],
+    ['JOB_LEASE', '2h'],
+    ['HISTORY_TTL', '0s'],
+    ['CORS_ORIGINS', 'garbage'],
+    ['AUTH_JWKS_URL', 'foo'],
+    ['ROOM_PROFILES', { game: { history: { size: -5 } } }],
+    ['ROOM_PROFILES', { game: { histroy: {} } }],
+    ['ROOM_PROFILES', '{"game":{}}'],
+  ])('%s: %j, which the apps would refuse', (name, value) => {
+    const { code, errors } = helm(['template', 'live', chart, ...open], { settings: { [name]: value } });
+    expect([code, errors]).toEqual([1, expect.stringContaining(`- at '/settings/${name}`)]);
+  });
+
+  it.each<[string, unknown]>([
+    ['HISTORY_SIZE', 100_000],
+    ['HISTORY_SIZE', '0'],
+    ['TRUST_PROXY', 10],
+    ['SLOW_CLIENT_BYTES', 1_073_741_824],
+    ['MAX_CONNECTIONS', 'off'],
+    ['DRAIN_SHARE', 0.1],
+    ['DRAIN_SHARE', 1],
+    ['DRAIN_SHARE', '.25'],
+    ['JOB_LEASE', '1h'],
+    ['CORS_ORIGINS', 'https://a.org, http://localhost:5173'],
+    ['ROOM_PROFILES', { game: { slow: 'latest', slowMode: 5 }, support: { history: { ttl: '24h' } } }],
+  ])('but not %s: %j, which they take', (name, value) => {
+    const [gateway] = deployments(manifests(render({ settings: { [name]: value } })));
+    expect(() => readEnvironment(told(gateway!), APP_DEFAULTS)).not.toThrow();
+  });
+
+  it('a release that no Service may be called by', () => {
+    const { code, errors } = helm(['template', '9live', chart, ...open]);
+    expect([code, errors]).toEqual([
+      1,
+      expect.stringContaining('fullnameOverride: the release would be called 9live-'),
+    ]);
   });
 
   it('a Kubernetes that is too old', () => {

@@ -4,7 +4,7 @@
 import { COMMON, type Command, type Option } from './command.js';
 
 const ENVIRONMENT = `The broker comes from the environment, as for the gateways: BROADCAST_TRANSPORT, REDIS_URL, RABBITMQ_URL,
-BROADCAST_PREFIX, BROADCAST_SECRET, … (docs/gateway.md).`;
+BROADCAST_PREFIX, BROADCAST_SECRET, … (docs/configuration.md).`;
 const CODES = 'Exit code: 0 done · 1 it failed, or a check did · 2 it was asked wrongly.';
 
 export function overview(commands: readonly Command[]): string {

@@ -30,6 +30,6 @@ function block(low: number, max: number): [part: string, next: number] {
   const from = Math.floor(low / size) % 10;
   const to = Math.min(9, from + Math.floor((max - low + 1) / size) - 1);
   const head = Math.floor(low / size / 10) || '';
-  const rest = size === 1 ? '' : `\\d{${String(size).length - 1}}`;
+  const rest = size === 1 ? '' : size === 10 ? '\\d' : `\\d{${String(size).length - 1}}`;
   return [`${head}${from === to ? from : `[${from}-${to}]`}${rest}`, low + (to - from + 1) * size];
 }

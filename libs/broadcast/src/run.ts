@@ -6,7 +6,7 @@ import { APP_DEFAULTS, readEnvironment, showEnvironment, type Environment } from
 import { BroadcastError } from './errors.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
-const USAGE = 'Settings come from the environment (docs/gateway.md). --check-config prints them and starts nothing.';
+const USAGE = 'Settings come from the environment (docs/configuration.md). --check-config prints them and starts nothing.';
 
 export interface App {
   /** Refuses settings that this app cannot work with. @throws BroadcastError `BAD_REQUEST` */

@@ -119,7 +119,13 @@ export const variables = {
     meaning: 'Whether a broker outage takes the instance out of rotation.',
   },
   LOG_LEVEL: { topic: 'Running', meaning: 'The least important that is logged.' },
-  NODE_ENV: { topic: 'Running', derived: true, otherwise: '–', meaning: '`production`: logs are JSON.' },
+  NODE_ENV: {
+    topic: 'Running',
+    derived: true,
+    otherwise: '–',
+    meaning:
+      '`production`: clients need a token (`AUTH_ANONYMOUS`), the HTTP API one of `API_KEYS`; logs are JSON, and `DRAIN_DELAY` is 500ms.',
+  },
   AUTH_JWT_SECRET: {
     topic: 'Access',
     app: 'gateway',

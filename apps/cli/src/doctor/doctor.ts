@@ -36,7 +36,7 @@ async function examine(): Promise<Check[]> {
     settings = environment();
   } catch (error) {
     if (!(error instanceof BroadcastError)) throw error;
-    return [...askHost(), fail('settings', error.message, 'docs/gateway.md says what each of them may be.')];
+    return [...askHost(), fail('settings', error.message, 'docs/configuration.md says what each of them may be.')];
   }
   const { BROADCAST_TRANSPORT } = settings;
   const told = doubts(settings);

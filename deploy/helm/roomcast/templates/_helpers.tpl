@@ -54,12 +54,23 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- get (dict "redis" "REDIS_URL" "rabbitmq" "RABBITMQ_URL") .Values.transport -}}
 {{- end -}}
 
+{{/* Whether the apps are told this variable, wherever from. Takes (dict "root" $ "name" "API_KEYS"). */}}
+{{- define "roomcast.told" -}}
+{{- $extra := dict -}}
+{{- range .root.Values.extraEnv -}}{{- $_ := set $extra .name true -}}{{- end -}}
+{{- if or (hasKey (default dict .root.Values.secrets) .name) (hasKey (default dict .root.Values.settings) .name) (hasKey $extra .name) -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{/* A value as the apps read it: numbers without an exponent, objects as JSON. */}}
 {{- define "roomcast.value" -}}
 {{- if kindIs "map" . -}}
 {{- toJson . -}}
-{{- else if kindIs "float64" . -}}
+{{- else if and (kindIs "float64" .) (eq . (floor .)) -}}
 {{- printf "%.0f" . -}}
+{{- else if kindIs "float64" . -}}
+{{- printf "%.6f" . | trimSuffix "0" | trimSuffix "0" | trimSuffix "0" | trimSuffix "0" | trimSuffix "0" -}}
 {{- else -}}
 {{- toString . -}}
 {{- end -}}
@@ -87,20 +98,41 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 {{- if and (or (include "roomcast.brokerVariable" $) .secrets) (not .existingSecret) -}}
-{{- range $variable := append (keys .secrets) (include "roomcast.brokerVariable" $) | compact | uniq | sortAlpha -}}
-{{- if not (dig $variable "name" "" $.Values.secrets) -}}
+{{- range $variable := append (keys (default dict .secrets)) (include "roomcast.brokerVariable" $) | compact | uniq | sortAlpha -}}
+{{- if not (dig $variable "name" "" (default dict $.Values.secrets)) -}}
 {{- fail (printf "existingSecret: name the Secret that holds %s, or say where it is in secrets.%s.name." $variable $variable) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if and (hasKey .secrets "REDIS_URL") (ne .transport "redis") -}}
+{{- if and (hasKey (default dict .secrets) "REDIS_URL") (ne .transport "redis") -}}
 {{- fail (printf "secrets.REDIS_URL: has no meaning where transport is %s. Leave it out, or set transport=redis." .transport) -}}
 {{- end -}}
-{{- if and (hasKey .secrets "RABBITMQ_URL") (ne .transport "rabbitmq") -}}
+{{- if and (hasKey (default dict .secrets) "RABBITMQ_URL") (ne .transport "rabbitmq") -}}
 {{- fail (printf "secrets.RABBITMQ_URL: has no meaning where transport is %s. Leave it out, or set transport=rabbitmq." .transport) -}}
 {{- end -}}
 {{- if and .ingress.enabled (not .ingress.paths) -}}
 {{- fail "ingress.paths: an Ingress without a path leads nowhere. Name at least /socket.io/, or set ingress.enabled=false." -}}
+{{- end -}}
+{{- $name := include "roomcast.fullname" $ -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "fullnameOverride: the release would be called %s, which no Service may be. Set one that begins with a letter and has only a-z 0-9 -" $name) -}}
+{{- end -}}
+{{- range $place, $labels := dict "gateway.podLabels" .gateway.podLabels "worker.podLabels" .worker.podLabels "serviceMonitor.labels" .serviceMonitor.labels -}}
+{{- range $label := keys (default dict $labels) | sortAlpha -}}
+{{- if has $label (include "roomcast.labels" (dict "root" $ "component" "any") | fromYaml | keys) -}}
+{{- fail (printf "%s: %s is a label that the chart sets itself. Leave it out." $place $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $settings := default dict .settings -}}
+{{- $signed := toString (default false $settings.BROADCAST_REQUIRE_SIGNED) -}}
+{{- if and (has $signed (list "true" "1")) (not (include "roomcast.told" (dict "root" $ "name" "BROADCAST_SECRET"))) -}}
+{{- fail "settings.BROADCAST_REQUIRE_SIGNED: needs a BROADCAST_SECRET to verify signatures with. Put it in the Secret, and set secrets.BROADCAST_SECRET={}." -}}
+{{- end -}}
+{{- $open := or (has (toString (default false $settings.AUTH_ANONYMOUS)) (list "true" "1")) (include "roomcast.told" (dict "root" $ "name" "AUTH_JWKS_URL")) (include "roomcast.told" (dict "root" $ "name" "AUTH_JWT_SECRET")) -}}
+{{- range .extraEnv -}}{{- if eq .name "AUTH_ANONYMOUS" -}}{{- $open = true -}}{{- end -}}{{- end -}}
+{{- if not $open -}}
+{{- fail "access: no client could enter, and gateways would not start. Put AUTH_JWT_SECRET in the Secret and set secrets.AUTH_JWT_SECRET={} (with helm: --set-json 'secrets.AUTH_JWT_SECRET={}'), or set settings.AUTH_JWKS_URL=https://…; or, to let everybody in, settings.AUTH_ANONYMOUS=true." -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -123,8 +155,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
   value: '3000'
 - name: CLIENT_TRANSPORTS
   value: {{ .root.Values.stickySessions | ternary "polling,websocket" "websocket" }}
+{{- if and .root.Values.ingress.enabled (not (include "roomcast.told" (dict "root" .root "name" "TRUST_PROXY"))) }}
+# The Ingress is a proxy: without, all clients would have its address, and share that address's limits.
+- name: TRUST_PROXY
+  value: '1'
 {{- end }}
-{{- $secrets := .root.Values.secrets }}
+{{- end }}
+{{- $secrets := default dict .root.Values.secrets }}
 {{- with include "roomcast.brokerVariable" .root }}
 {{- $secrets = merge (dict) $secrets (dict . (dict)) }}
 {{- end }}
