@@ -118,8 +118,7 @@ function setting(name, { pattern, enum: values, ...limits }) {
 
 /** Of the dialect that Helm reads, which has no `$schema` inside. */
 function profiles() {
-  const { $schema: _, ...profiles } = z.toJSONSchema(profileSettings, { io: 'input', target: 'draft-7' });
-  return profiles;
+  return { ...z.toJSONSchema(profileSettings, { io: 'input', target: 'draft-7' }), $schema: undefined };
 }
 
 function read(file) {

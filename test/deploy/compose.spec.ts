@@ -4,7 +4,7 @@
  */
 import { readEnvironment, transportOf } from '@app/broadcast';
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { startGateway } from '../../apps/gateway/src/gateway.js';
@@ -29,7 +29,10 @@ interface Service {
 
 const root = join(__dirname, '..', '..');
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
-const { services } = parse(read('docker-compose.yml'), { merge: true }) as { services: Record<string, Service> };
+const { services, volumes } = parse(read('docker-compose.yml'), { merge: true }) as {
+  services: Record<string, Service>;
+  volumes: Record<string, null>;
+};
 /** What Compose starts with this profile, or with none. */
 const started = (profile?: string) =>
   Object.fromEntries(
@@ -74,6 +77,10 @@ describe.each(transports)('docker compose --profile %s', (transport) => {
     const broker = all[transport]!;
     expect(broker.image).toMatch(new RegExp(`^${transport}:`));
     expect(broker.healthcheck?.test?.[0]).toBe('CMD');
+    // What it keeps is in a volume that Compose makes.
+    const [volume] = broker.volumes![0]!.split(':') as [string];
+    expect(Object.keys(volumes)).toContain(volume);
+    if (transport === 'redis') expect(broker.command!.join(' ')).toContain('--appendonly yes');
   });
 
   it.each(apps)('gives %s settings that the apps know and take', (_, { environment = {}, ...app }) => {
@@ -139,6 +146,14 @@ describe.each(transports)('docker compose --profile %s', (transport) => {
         ...[alias(gateway), alias(gateway), String(readEnvironment(gateway.environment).PORT), String(index + 1)],
       ]),
     );
+    // Its word for where clients come from is taken, and it has time to see that a gateway is to end.
+    const [, inter, fall] = /check inter (\d+)s fall (\d+)/.exec(config)!;
+    for (const [, { environment, stop_grace_period }] of gateways) {
+      const { TRUST_PROXY, DRAIN_DELAY, SHUTDOWN_GRACE } = readEnvironment(environment);
+      expect(TRUST_PROXY).toBe(1);
+      expect(DRAIN_DELAY).toBeGreaterThan(Number(inter) * Number(fall) * 1_000);
+      expect(parseInt(stop_grace_period!) * 1_000).toBeGreaterThan(DRAIN_DELAY + SHUTDOWN_GRACE);
+    }
     const sticky = [...config.matchAll(/^ {2}use-server (\S+) if \{ sc_get_gpt0\(0\) eq (\d+) \}$/gm)];
     expect(sticky.map(([, name, id]) => [name, id])).toEqual(servers.map(([name, , , id]) => [name, id]));
     const awaited = Object.keys(balancer.depends_on!).filter((name) => name in all);
@@ -150,6 +165,16 @@ describe.each(transports)('docker compose --profile %s', (transport) => {
 it('starts nothing without a profile, and has no others', () => {
   expect(started()).toEqual({});
   expect(new Set(Object.values(services).flatMap(({ profiles }) => profiles))).toEqual(new Set(transports));
+});
+
+it('has the services that pages have people run something in', () => {
+  const pages = ['README.md', ...readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'))];
+  const text = pages.map((name) => read(name === 'README.md' ? name : join('docs', name))).join('\n');
+  const named = [...text.matchAll(/docker compose .*?(?:run|exec)((?: --?[\w-]+)*) ([\w-]+)/g)].map(
+    ([, , name]) => name,
+  );
+  expect(named).toContain('redis-gateway-1');
+  expect(Object.keys(services)).toEqual(expect.arrayContaining(named));
 });
 
 it.each(['docker-compose.yml', 'README.md'])('is started and stopped by what %s says', (file) => {

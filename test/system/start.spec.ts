@@ -2,11 +2,14 @@
  * What a new user types first, and what the apps say when their environment is wrong.
  */
 import { until } from '@app/broadcast/testing';
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server } from 'node:net';
+import { join } from 'node:path';
 import { Client, endAll, runGateway, runNode } from './processes.js';
 
+const root = join(__dirname, '..', '..');
 const prefix = `s${randomBytes(4).toString('hex')}.`;
 const environments = [
   { BROADCAST_TRANSPORT: 'memory' },
@@ -114,6 +117,31 @@ describe('an app', () => {
       SHUTDOWN_GRACE: '5000ms',
       PORT: 3_000,
     });
+  });
+});
+
+describe.each(['gateway', 'worker'])('a %s', (name) => {
+  it('says which variable is nearly a setting', async () => {
+    const app = runNode([`dist/apps/${name}/src/main.js`, '--check-config'], { RATE_LIMITS: '5/s', RATE: '5' });
+    expect(await app.end()).toBe(0);
+    expect(app.output()).toMatch(/^RATE_LIMITS is not a setting, and changes nothing: did you mean RATE_LIMIT\?$/m);
+    expect(app.output()).not.toContain('RATE is');
+  });
+
+  it.each([64, 100, 300, 511])('ends with one sentence where it may have %i files open', async (limit) => {
+    const script = `ulimit -n ${limit} && exec ${process.execPath} dist/apps/${name}/src/main.js --check-config`;
+    const { status, stderr, stdout } = spawnSync('bash', ['-c', script], { cwd: root, encoding: 'utf8' });
+    expect([status, stdout, stderr.trim().split('\n')]).toEqual([
+      1,
+      '',
+      [expect.stringMatching(`^This process may have ${limit} files open, and needs 512 to start: raise the limit`)],
+    ]);
+  });
+
+  it('needs no more files open than that', () => {
+    const script = `ulimit -n 512 && exec ${process.execPath} dist/apps/${name}/src/main.js --check-config`;
+    const { status, stderr } = spawnSync('bash', ['-c', script], { cwd: root, encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, '']);
   });
 });
 

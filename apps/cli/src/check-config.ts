@@ -1,7 +1,7 @@
 /*
  * `roomcast check-config`: what the environment comes to, or what is wrong with it.
  */
-import { BroadcastError, showEnvironment, type Environment } from '@app/broadcast';
+import { BroadcastError, showEnvironment, unknownVariables, type Environment } from '@app/broadcast';
 import { environment } from './bus.js';
 import { DONE, FAILED, type Command } from './command.js';
 
@@ -34,7 +34,7 @@ export const checkConfig: Command = {
 /** What is allowed, and rarely meant. */
 export function doubts(settings: Environment): string[] {
   const { BROADCAST_TRANSPORT: transport, REDIS_URL, RABBITMQ_URL, NODE_ENV, BROADCAST_SECRET } = settings;
-  const found: string[] = [];
+  const found = unknownVariables();
   if (transport === 'memory' && (REDIS_URL ?? RABBITMQ_URL) !== undefined) {
     found.push('BROADCAST_TRANSPORT is memory: the broker addresses that are set are not used.');
   }

@@ -2,7 +2,7 @@ import { runCommand, type Asked, type Command } from './command.js';
 import { COMMANDS } from './commands.js';
 import { fullest } from './census.js';
 import { Ledger } from './load/ledger.js';
-import { nearest } from './nearest.js';
+import { nearest } from '@app/broadcast';
 import { duration, json, wholeNumber } from './values.js';
 
 /** Runs it, and resolves with what it printed. */

@@ -2,10 +2,9 @@
  * What a command is, and how one is found, understood and run. Exit codes: 0 done, 1 it failed or a check did, 2 it was
  * asked wrongly.
  */
-import { BroadcastError } from '@app/broadcast';
+import { BroadcastError, nearest } from '@app/broadcast';
 import { parseArgs } from 'node:util';
 import { helpOf, overview } from './help.js';
-import { nearest } from './nearest.js';
 import { Output } from './output.js';
 
 export interface Option {

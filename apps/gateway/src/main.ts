@@ -1,7 +1,8 @@
 /*
  * `node dist/apps/gateway/src/main.js [--check-config]`
  */
-import { run } from '@app/broadcast/nest';
-import { checkSettings, startGateway } from './gateway.js';
+import { requireOpenFiles } from '../../observability/src/open-files.js';
 
-await run({ check: checkSettings, start: (settings) => startGateway(settings) });
+requireOpenFiles();
+// Imported above, it would be loaded first, and with too few files allowed end with ERR_MODULE_NOT_FOUND and a stack.
+await import('./process.js');

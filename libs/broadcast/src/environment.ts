@@ -227,7 +227,7 @@ function origins() {
   const isOrigin = (value: string) => value === '*' || (URL.canParse(value) && new URL(value).origin === value);
   return z
     .string()
-    .regex(/^\s*(\*|https?:\/\/[^\s\/,?#@]+)\s*(,\s*(\*|https?:\/\/[^\s\/,?#@]+)\s*)*$/, what)
+    .regex(/^\s*(\*|https?:\/\/[^\s/,?#@]+)\s*(,\s*(\*|https?:\/\/[^\s/,?#@]+)\s*)*$/, what)
     .transform((value) => value.split(',').map((origin) => origin.trim()))
     .refine((list) => list.every(isOrigin), what);
 }

@@ -19,6 +19,8 @@ export {
   type Environment,
   type Rate,
 } from './environment.js';
+export { nearest } from './nearest.js';
+export { unknownVariables } from './unknown-variables.js';
 export { decode, decodeArgs, encode, isReservedEvent, NEWER, type Header, type Message } from './envelope.js';
 export { BroadcastError, type BroadcastErrorCode } from './errors.js';
 export type { PresenceChange } from './rooms/attendance.js';

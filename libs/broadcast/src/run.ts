@@ -4,9 +4,11 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { APP_DEFAULTS, readEnvironment, showEnvironment, type Environment } from './environment.js';
 import { BroadcastError } from './errors.js';
+import { unknownVariables } from './unknown-variables.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
-const USAGE = 'Settings come from the environment (docs/configuration.md). --check-config prints them and starts nothing.';
+const USAGE =
+  'Settings come from the environment (docs/configuration.md). --check-config prints them and starts nothing.';
 
 export interface App {
   /** Refuses settings that this app cannot work with. @throws BroadcastError `BAD_REQUEST` */
@@ -28,6 +30,7 @@ export async function run({ check = () => undefined, start }: App): Promise<void
     }
     const environment = readEnvironment(process.env, APP_DEFAULTS);
     check(environment);
+    for (const unknown of unknownVariables()) console.warn(unknown);
     if (option === '--check-config') return console.log(JSON.stringify(showEnvironment(environment), null, 2));
     warn(environment);
     // As process 1 of a container Node ignores signals that nobody listens to, and the start may wait for the broker.
