@@ -99,6 +99,11 @@ describe.each(where)('the HTTP API of two gateways over $transport', ({ transpor
     const { status, body } = await one.post('/v1/broadcasts', { rooms, event: 'chat', data: 'x'.repeat(1_000) });
     expect([status, body.results.length]).toEqual([200, 10_000]);
     expect(body.results.every(({ ok }: { ok: boolean }) => ok)).toBe(true);
+    const wrong = await one.post('/v1/broadcasts', { rooms: ['fine', 'no name'], event: 'chat' });
+    expect(wrong).toMatchObject({
+      status: 400,
+      body: { error: { message: expect.stringContaining('rooms.1: expected') } },
+    });
     const more = await one.post('/v1/broadcasts', { rooms: [...rooms, 'x'], event: 'chat' });
     expect(more).toMatchObject({
       status: 400,
