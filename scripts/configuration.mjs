@@ -40,7 +40,7 @@ function text() {
 <!-- Made by \`npm run configuration\`: change libs/broadcast/src/environment.ts and variables.ts instead. -->
 
 Gateway and worker are told everything by their environment. A wrong value stops the start with one sentence that names
-it; an empty value counts as none. \`--check-config\` prints what the environment comes to, without passwords and secrets:
+it, and a name that is nearly one of these is told at the start; an empty value counts as none. \`--check-config\` prints what the environment comes to, without passwords and secrets:
 
 \`\`\`sh
 node dist/apps/gateway/src/main.js --check-config
