@@ -139,7 +139,10 @@ describe('rabbitmq, further', () => {
     bus.on('error', ({ message }) => errors.push(message));
     bus.on('blocked', (...told) => blocked.push(told));
     const refusal = await bus.connect(7_000).catch((error: unknown) => error);
-    expect(refusal).toMatchObject({ code: 'UNAVAILABLE', message: expect.stringContaining('(low on memory)') as string });
+    expect(refusal).toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('(low on memory)') as string,
+    });
     // Longer than an attempt takes.
     await new Promise((resolve) => setTimeout(resolve, 4_000));
     expect([bus.blocked, blocked]).toEqual([true, [[true, 'low on memory']]]);

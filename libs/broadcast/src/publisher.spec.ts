@@ -523,7 +523,12 @@ describe('what the broker refuses in words', () => {
     for (const call of link.of('append')) call.answer();
     await pass(300);
     expect(said.map(({ now }) => now)).toEqual(['stored', 'stored', 'stored']);
-    expect(link.of('append').map(({ payload }) => payload).slice(-2)).toEqual(['2', '3']);
+    expect(
+      link
+        .of('append')
+        .map(({ payload }) => payload)
+        .slice(-2),
+    ).toEqual(['2', '3']);
   });
 
   it('may have arrived where an attempt before had no answer', async () => {
