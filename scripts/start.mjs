@@ -15,10 +15,11 @@ checkNode();
 await installPackages();
 build();
 
-const { APP_DEFAULTS, readEnvironment, transportOf } = await import('../dist/libs/broadcast/src/index.js');
+const { APP_DEFAULTS, Bus, readEnvironment, transportOf } = await import('../dist/libs/broadcast/src/index.js');
 const environment = settings();
 const ports = [environment.PORT, environment.PORT + 1];
 await checkPorts();
+await checkBroker();
 step(`starting two gateways and a worker over ${environment.BROADCAST_TRANSPORT}`);
 if (environment.BROADCAST_TRANSPORT === 'memory') await startHere();
 else startProcesses();
@@ -98,6 +99,20 @@ async function checkPorts() {
     }
     if (!error) await new Promise((resolve) => probe.close(resolve));
   }
+}
+
+/** Three processes would each say that they wait for it. */
+async function checkBroker() {
+  const { BROADCAST_TRANSPORT: name } = environment;
+  if (name === 'memory') return;
+  const bus = new Bus(transportOf(environment));
+  const refused = new Promise((resolve) => bus.once('error', resolve));
+  const error = await Promise.race([bus.connect().then(() => undefined), refused]).catch((thrown) => thrown);
+  await bus.close();
+  if (!error) return;
+  const why = (error.cause ?? error).message;
+  const setting = `${name.toUpperCase()}_URL`;
+  stop(`${setting}: ${why}. Start that broker, or set another address; npm run roomcast -- doctor says more.`);
 }
 
 /** Waits for a gateway to be ready, and says why that takes long. */

@@ -116,7 +116,9 @@ describe.each(pairs)('access to two gateways over %s', (_transport, start) => {
     expect(await renew({ sub: 'ann', exp: now() - 60 })).toMatchObject({ error: { code: 'UNAUTHENTICATED' } });
     expect(await ann.ask('auth:renew', {})).toMatchObject({ error: { code: 'BAD_REQUEST' } });
     expect(await renew({ sub: 'ann', rooms: ['x'] })).toEqual({ ok: true, expiresAt: expect.any(Number) });
-    expect(ann.dataOf('room:closed')).toEqual([{ room: 'y', reason: 'the new token does not allow this room' }]);
+    expect(ann.dataOf('room:closed')).toEqual([
+      { room: 'y', reason: 'token', message: 'the new token does not allow this room' },
+    ]);
     expect(await ann.say('y', 'x')).toMatchObject({ error: { code: 'NOT_IN_ROOM' } });
 
     await until('bob is told, and closed', () => !bob.socket.connected, 15_000);

@@ -171,6 +171,7 @@ describe.each(where)('the HTTP API of two gateways over $transport', ({ transpor
     expect(await one.delete('/v1/rooms/m/members/ann')).toMatchObject({ status: 200, body: { sockets: 2 } });
     for (const { heard } of [ann, tab])
       await until('it is told', () => heard.some(({ event }) => event === 'room:closed'));
+    expect(ann.dataOf('room:closed')).toMatchObject([{ room: 'm', reason: 'removed' }]);
     expect((await ann.say('m', 'still here?')).error?.code).toBe('NOT_IN_ROOM');
     await until(
       'the others are told',
@@ -202,6 +203,8 @@ describe.each(where)('the HTTP API of two gateways over $transport', ({ transpor
     expect((await one.delete('/v1/rooms/mod/slow-mode')).body).toEqual({ interval: 0 });
     await one.post('/v1/rooms/mod/kicks', { user: 'bob' });
     await until('bob is out', () => bob.dataOf('room:closed').length > 0);
+    expect(bob.dataOf('room:closed')).toEqual([{ room: 'mod', reason: 'kicked' }]);
+    expect(await one.post('/v1/rooms/mod/kicks', { user: 'nobody' })).toMatchObject({ status: 200, body: {} });
     await put(one, '/v1/rooms/mod/bans/bob', {});
     await until('bob is banned', async () => (await bob.ask('room:join', { room: 'mod' })).error?.code === 'FORBIDDEN');
     await one.delete('/v1/rooms/mod/bans/bob');

@@ -123,7 +123,7 @@ describe.each(pairs)('moderators of two gateways over %s', (_transport, start) =
     const gus = await (await user(1, 'gus')).join('m');
     expect(await mod.ask('room:kick', { room: 'm', user: 'gus', reason: 'language' })).toEqual({ ok: true });
     await until('gus is out', () => gus.dataOf('room:closed').length > 0);
-    expect(gus.dataOf('room:closed')).toEqual([{ room: 'm', reason: 'language' }]);
+    expect(gus.dataOf('room:closed')).toEqual([{ room: 'm', reason: 'kicked', message: 'language' }]);
     expect(await gus.say('m', 'x')).toEqual(refused('NOT_IN_ROOM'));
     await gus.join('m');
     await mod.ask('room:kick', { user: 'gus' });

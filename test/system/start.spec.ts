@@ -65,6 +65,19 @@ describe('npm start', () => {
     90_000,
   );
 
+  it.each([
+    ['redis', 'REDIS_URL', 'redis://127.0.0.1:9'],
+    ['rabbitmq', 'RABBITMQ_URL', 'amqp://127.0.0.1:9'],
+  ])('says in one line that there is no %s', async (BROADCAST_TRANSPORT, setting, url) => {
+    const environment = { BROADCAST_TRANSPORT, [setting]: url, PORT: String(await freePair()) };
+    const started = runNode(['scripts/start.mjs'], environment);
+    expect(await started.end()).toBe(1);
+    const lines = started.output().trim().split('\n');
+    expect(lines).toEqual([
+      expect.stringMatching(new RegExp(`^${setting}: .*127.0.0.1:9.*npm run roomcast -- doctor`)),
+    ]);
+  });
+
   it('says in one sentence that a port is in use', async () => {
     const port = await freePair();
     const occupant = await occupy(port + 1);
@@ -104,11 +117,31 @@ describe('an app', () => {
     const app = runNode(['dist/apps/gateway/src/main.js'], {
       PORT: String(port),
       HOST: '127.0.0.1',
-      LOG_LEVEL: 'fatal',
     });
     expect(await app.end()).toBe(1);
+    // One sentence, and nothing before it.
     expect(app.output().trim()).toBe(`PORT: ${port} on 127.0.0.1 is in use: stop what uses it, or choose another.`);
     await close(occupant);
+  });
+
+  it('ends in one line of JSON where the log is JSON', async () => {
+    const app = runNode(['dist/apps/gateway/src/main.js'], { LOG_FORMAT: 'json', PORT: 'abc' });
+    expect(await app.end()).toBe(1);
+    expect(JSON.parse(app.output())).toMatchObject({
+      level: 'fatal',
+      message: expect.stringContaining('PORT: expected a port from 0 to 65535') as string,
+    });
+  });
+
+  it('says what it is made of to those who debug it, and to nobody else', async () => {
+    const said = await Promise.all(
+      ['log', 'debug'].map(async (LOG_LEVEL) => {
+        const gateway = await runGateway({ LOG_LEVEL });
+        await gateway.end('SIGTERM');
+        return gateway.output();
+      }),
+    );
+    expect(said.map((text) => /Mapped|dependencies initialized|subscribed to the/.test(text))).toEqual([false, true]);
   });
 
   it.each(['gateway', 'worker'])('shows what the environment comes to, without passwords: %s', async (name) => {

@@ -19,6 +19,7 @@ import { serveDocs } from './docs/docs.js';
 import { CONNECT_TIMEOUT } from './entrance.js';
 import { GatewayModule } from './gateway.module.js';
 import { prepareApi } from './http/api.js';
+import { checkPort, explainPort } from './port.js';
 import { RequestLog } from './request.log.js';
 import type { Settings } from './settings.js';
 import { endSilence } from './silence.js';
@@ -45,6 +46,7 @@ export function checkSettings({ AUTH_ANONYMOUS, AUTH_JWT_SECRET, AUTH_JWKS_URL }
  */
 export async function startGateway(settings: Settings, transport: Transport = transportOf(settings)): Promise<Gateway> {
   checkSettings(settings);
+  await checkPort(settings);
   const { INSTANCE_ID = newInstance() } = settings;
   const app = await NestFactory.create<NestExpressApplication>(
     GatewayModule.with({ ...settings, INSTANCE_ID }, transport),
@@ -71,7 +73,7 @@ export async function startGateway(settings: Settings, transport: Transport = tr
     await app.listen(settings.PORT, settings.HOST);
   } catch (error) {
     await app.close();
-    throw explain(error, settings);
+    throw explainPort(error, settings);
   }
   const url = addressOf(await app.getUrl());
   new Logger('Gateway').log(`${app.get(Bus).instance} listens on ${url}`);
@@ -80,25 +82,6 @@ export async function startGateway(settings: Settings, transport: Transport = tr
     .emit('gateway.started', { url })
     .subscribe({ error: () => undefined });
   return { app, url };
-}
-
-function explain(error: unknown, { PORT, HOST }: Settings): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case 'EADDRINUSE':
-      return refuse(`PORT: ${PORT} on ${HOST} is in use: stop what uses it, or choose another.`, error);
-    case 'EACCES':
-      return refuse(`PORT: this process may not listen on ${PORT}: choose another.`, error);
-    case 'ENOTFOUND':
-    case 'EADDRNOTAVAIL':
-      return refuse(`HOST: ${HOST} is no address of this machine: 0.0.0.0 is all of them.`, error);
-    default:
-      return error;
-  }
-}
-
-function refuse(sentence: string, cause: unknown): BroadcastError {
-  return new BroadcastError('BAD_REQUEST', sentence, { cause });
 }
 
 /** An address that a client on this machine can use. */

@@ -12,6 +12,27 @@ export interface UserData {
 
 export type UserSocket = Socket<object, Record<string, (data: object) => void>, object, UserData>;
 
+/** Why a socket is taken out of a room: `token`, the new one does not name it; `removed`, by a service. */
+export const CLOSED_REASONS = ['banned', 'kicked', 'removed', 'token'] as const;
+
+export interface RoomClosed {
+  reason: (typeof CLOSED_REASONS)[number];
+  /** For people: what who decided it has said, or what is behind it. */
+  message?: string;
+  /** When it may come back, in ms. */
+  retryAfter?: number;
+}
+
+/** Tells a socket that it is out of a room. */
+export function tellClosed(
+  socket: UserSocket | Socket,
+  room: string,
+  { reason, message, retryAfter }: RoomClosed,
+): void {
+  const more = { ...(message !== undefined && { message }), ...(retryAfter !== undefined && { retryAfter }) };
+  socket.emit('room:closed', { room, reason, ...more });
+}
+
 /** One socket, from its handshake to its end. */
 export class Session {
   readonly socket: UserSocket;
@@ -92,10 +113,10 @@ export class Session {
   }
 
   /** Says why, and takes the socket out of a room. */
-  async expel(room: string, reason: string, retryAfter?: number): Promise<void> {
+  async expel(room: string, closed: RoomClosed): Promise<void> {
     if (!this.socket.rooms.has(room)) return;
     const left = this.socket.leave(room);
-    this.socket.emit('room:closed', { room, reason, ...(retryAfter !== undefined && { retryAfter }) });
+    tellClosed(this.socket, room, closed);
     await left;
   }
 

@@ -8,12 +8,20 @@ import { randomBytes } from 'node:crypto';
 
 type JsonLine = ReturnType<ConsoleLogger['getJsonLogObject']>;
 
+/** Parts of Nest that tell what they find in the code, which is the same each time: for those who look for it. */
+const CURIOUS: readonly unknown[] = ['InstanceLoader', 'RoutesResolver', 'RouterExplorer', 'WebSocketsController'];
+
 class InstanceLogger extends ConsoleLogger {
   readonly #instance: string;
 
   constructor(instance: string, options: ConsoleLoggerOptions) {
     super(options);
     this.#instance = instance;
+  }
+
+  override log(message: unknown, ...more: unknown[]): void {
+    if (CURIOUS.includes(more.at(-1))) this.debug(message, ...more);
+    else super.log(message, ...more);
   }
 
   protected override getJsonLogObject(...line: Parameters<ConsoleLogger['getJsonLogObject']>): JsonLine {

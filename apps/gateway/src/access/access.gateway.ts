@@ -25,7 +25,8 @@ export class AccessGateway {
     const session = this.#sessions.of(socket);
     const { expiresAt, rooms } = await this.#access.renew(session, token);
     for (const room of session.rooms) {
-      if (!rooms.match(room)) await session.expel(room, 'the new token does not allow this room');
+      if (!rooms.match(room))
+        await session.expel(room, { reason: 'token', message: 'the new token does not allow this room' });
     }
     return { ok: true, ...(expiresAt !== undefined && { expiresAt }) };
   }

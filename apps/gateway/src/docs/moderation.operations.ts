@@ -20,7 +20,9 @@ export const MODERATION: readonly Operation[] = [
     path: '/v1/kicks',
     summary: 'Close all connections of a user, who may come back',
     body: kickRequest.omit({ room: true }),
-    answers: { 200: { description: 'All instances are told.', schema: kickedAnswer } },
+    answers: {
+      200: { description: 'All instances are told, whether the user is there or not.', schema: kickedAnswer },
+    },
     refusals: REFUSALS,
   },
   {
@@ -30,7 +32,9 @@ export const MODERATION: readonly Operation[] = [
     summary: 'Send a user out of a room, who may come back',
     params: roomParams,
     body: kickRequest.omit({ room: true }),
-    answers: { 200: { description: 'All instances are told.', schema: kickedAnswer } },
+    answers: {
+      200: { description: 'All instances are told, whether the user is there or not.', schema: kickedAnswer },
+    },
     refusals: REFUSALS,
   },
   {

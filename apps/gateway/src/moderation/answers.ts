@@ -3,6 +3,7 @@
  */
 import { z } from 'zod';
 import { refusal } from '../answers.js';
+import { CLOSED_REASONS } from '../sessions.js';
 
 const ok = z.literal(true);
 const time = z.number().meta({ description: 'Milliseconds since 1970.' });
@@ -37,7 +38,12 @@ export const kickedAck = z.object({ ok });
 export const slowAck = z.object({ ok, ...slowAnswer.shape });
 export const restrictionsAck = z.object({ ok, ...restrictionsAnswer.shape });
 
-export const closedPush = z.object({ room: z.string(), reason: z.string(), retryAfter });
+export const closedPush = z.object({
+  room: z.string(),
+  reason: z.enum(CLOSED_REASONS),
+  message: z.string().optional().meta({ description: 'For people.' }),
+  retryAfter,
+});
 export const moderationPush = z.object({
   kind: z.enum(['mute', 'slow']),
   room,

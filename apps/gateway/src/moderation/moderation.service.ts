@@ -123,14 +123,14 @@ export class ModerationService implements OnModuleInit {
     const { message, retryAfter } = forbidden(restriction, 'banned');
     for (const session of this.#sessions.ofUser(user)) {
       if (room === undefined) session.close('FORBIDDEN', message, retryAfter);
-      else void session.expel(room, reason ?? 'banned', retryAfter);
+      else void session.expel(room, { reason: 'banned', message: reason, retryAfter });
     }
   }
 
-  #kick({ user, room, reason = 'kicked' }: Kick): void {
+  #kick({ user, room, reason }: Kick): void {
     for (const session of this.#sessions.ofUser(user)) {
-      if (room === undefined) session.close('FORBIDDEN', `you were sent out: ${reason}`);
-      else void session.expel(room, reason);
+      if (room === undefined) session.close('FORBIDDEN', `you were sent out: ${reason ?? 'kicked'}`);
+      else void session.expel(room, { reason: 'kicked', message: reason });
     }
   }
 

@@ -6,6 +6,7 @@ import { Bus, Presence, profileOf, type Exchange, type RoomPresence } from '@app
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import type { Server, Socket } from 'socket.io';
 import { RequestError, RETRY_AFTER } from '../answer.js';
+import { tellClosed } from '../sessions.js';
 import { SETTINGS, type Settings } from '../settings.js';
 import { SocketServer } from '../socket-server.js';
 
@@ -96,7 +97,7 @@ export class PresenceService implements OnApplicationShutdown {
       const socket = this.#sockets.server.sockets.sockets.get(id);
       if (!socket) continue;
       void socket.leave(room);
-      socket.emit('room:closed', { room, reason: 'you were taken out of the room' });
+      tellClosed(socket, room, { reason: 'removed', message: 'you were taken out of the room' });
       sockets++;
     }
     return { found: found !== undefined, sockets };

@@ -135,7 +135,8 @@ export class Session {
   #heard(event, data, meta) {
     if (event === 'room:gap') this.#tell.gap(data.reason);
     else if (event === 'room:presence') this.#changed(data);
-    else if (event === 'room:closed') this.#refuse({ code: 'CLOSED', message: data.reason ?? 'the room was closed' });
+    else if (event === 'room:closed')
+      this.#refuse({ code: 'CLOSED', message: data.message ?? data.reason ?? 'the room was closed' });
     else if (event === 'server:drain') this.#tell.state({ name: 'draining' });
     else if (!/^(room|server):/.test(event)) this.#message(event, data, meta ?? {}, false);
   }
