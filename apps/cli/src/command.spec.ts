@@ -6,7 +6,6 @@ import { fullest } from './census.js';
 import { Ledger } from './load/ledger.js';
 import { valueAt } from './load/run.js';
 import { nearest } from '@app/broadcast';
-import { nearest } from '@app/broadcast';
 import { duration, json, wholeNumber } from './values.js';
 
 /** Runs it, and resolves with what it printed. */

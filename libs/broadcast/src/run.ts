@@ -5,7 +5,6 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { APP_DEFAULTS, readEnvironment, showEnvironment, type Environment } from './environment.js';
 import { BroadcastError, toError } from './errors.js';
 import { unknownVariables } from './unknown-variables.js';
-import { unknownVariables } from './unknown-variables.js';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 const USAGE =
