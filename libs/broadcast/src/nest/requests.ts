@@ -42,6 +42,9 @@ const TICK = 25;
 /** Instances that a request finds gone before it is given up. */
 const MISSES = 5;
 
+/** Requests on their way to the broker at once. */
+const SENDING = 500;
+
 const all = new WeakMap<Bus, Requests>();
 
 /** Those of the bus. */
@@ -56,6 +59,9 @@ export class Requests {
   readonly #requests = new Map<string, Request>();
   readonly #discovery: Discovery;
   readonly #cancels: Cancels;
+  /** Those for which somebody was found, and that are to be sent. */
+  readonly #waiting: Request[] = [];
+  #sending = 0;
   /** As of the last tick. */
   #now = 0;
   #ticked = 0;
@@ -111,21 +117,44 @@ export class Requests {
     request?.callback({ err: toError(error) });
   }
 
+  /** In turn: ten thousand at once would keep the broker, and this process, from confirming any of them in time. */
   #send(request: Request, instance: string): void {
     request.asked = instance;
-    const { id, subject, data } = request;
-    const isStill = () => this.#requests.get(id) === request && request.asked === instance;
-    this.#bus.control.send({ instance }, { kind: REQUEST }, [id, subject, data]).then(
-      () => {
-        if (isStill()) this.#await(request);
-      },
-      (error: unknown) => {
-        if (!isStill()) return;
-        const gone = error instanceof BroadcastError && error.code === 'NO_LISTENER';
-        if (gone) this.#askAnother(request, instance);
-        else this.fail(id, error);
-      },
-    );
+    this.#waiting.push(request);
+    this.#sendNext();
+  }
+
+  #sendNext(): void {
+    while (this.#sending < SENDING) {
+      const request = this.#waiting.shift();
+      if (!request) return;
+      const { id, subject, data, asked: instance } = request;
+      if (instance === undefined || this.#requests.get(id) !== request) continue;
+      this.#sending++;
+      this.#bus.control
+        .send({ instance }, { kind: REQUEST }, [id, subject, data])
+        .then(
+          () => this.#sent(request, instance),
+          (error: unknown) => this.#unsent(request, instance, toError(error)),
+        )
+        .finally(() => {
+          this.#sending--;
+          this.#sendNext();
+        });
+    }
+  }
+
+  #sent(request: Request, instance: string): void {
+    if (this.#requests.get(request.id) === request && request.asked === instance) this.#await(request);
+  }
+
+  #unsent(request: Request, instance: string, error: Error): void {
+    const code = error instanceof BroadcastError ? error.code : undefined;
+    // There is no link: those behind it are not to wait for that one after the other.
+    if (code === 'UNAVAILABLE') for (const { id } of this.#waiting.splice(0)) this.fail(id, error);
+    if (this.#requests.get(request.id) !== request || request.asked !== instance) return;
+    if (code === 'NO_LISTENER') this.#askAnother(request, instance);
+    else this.fail(request.id, error);
   }
 
   /** The instance has not begun to answer, and will not. */
