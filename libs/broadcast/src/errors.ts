@@ -17,7 +17,7 @@ import { inspect } from 'node:util';
  * - `UNTRUSTED`: a received message is not signed where it has to be, wrongly signed, too old, or was replayed.
  * - `BAD_REQUEST`: an argument or a setting is wrong.
  * - `TOO_LARGE`: the message is larger than the limit that was set.
- * - `LINK_LOST`: the connection to the broker broke; the bus is opening another.
+ * - `LINK_LOST`: the connection to the broker broke; the bus is opening another. Of an answer: parts of it were lost so.
  * - `LISTENER_FAILED`: application code threw while it handled a message.
  * - `DRIVER_MISSING`: the library of the chosen broker is not installed.
  */

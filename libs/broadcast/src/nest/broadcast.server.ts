@@ -5,10 +5,11 @@
  *   app.connectMicroservice({ strategy: new BroadcastServer(app.get(Bus)) })
  */
 import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
-import { finalize, Subject, takeUntil, throwError } from 'rxjs';
+import { finalize, takeUntil, throwError } from 'rxjs';
 import type { Bus } from '../bus.js';
 import { decodeArgs, instanceOf, type Message } from '../envelope.js';
 import { toError } from '../errors.js';
+import { Answers } from './answers.js';
 import { BroadcastContext } from './broadcast.context.js';
 import { JobHandlers, type JobServerOptions } from './job-handlers.js';
 import { BROADCAST_TRANSPORT } from './on-broadcast.decorator.js';
@@ -22,6 +23,7 @@ import {
   WHO,
   type CancelArgs,
   type EventArgs,
+  type Reply,
   type RequestArgs,
   type WhoArgs,
 } from './wire.js';
@@ -29,6 +31,8 @@ import {
 export interface BroadcastServerOptions {
   /** How the queues of `@OnJob` handlers are worked on. */
   jobs?: JobServerOptions;
+  /** How often to look whether those whose requests are being answered are still there, in ms. @default 10_000 */
+  askerInterval?: number;
 }
 
 type Handlers = Map<string, MessageHandler>;
@@ -39,12 +43,11 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
   /** Kept apart: the base class has one map, in which an event and a request by the same pattern collide. */
   readonly #events: Handlers = new Map();
   readonly #jobs: JobHandlers;
-  /** What ends the answer to a request that is cancelled, while it is being given. */
-  readonly #answering = new Map<string, Subject<void>>();
+  readonly #answers: Answers;
   #stops: (() => void)[] = [];
   #alive?: NodeJS.Timeout;
 
-  constructor(bus: Bus, { jobs = {} }: BroadcastServerOptions = {}) {
+  constructor(bus: Bus, { jobs = {}, askerInterval = 10_000 }: BroadcastServerOptions = {}) {
     super();
     this.#bus = bus;
     this.#jobs = new JobHandlers(
@@ -57,6 +60,8 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
         this.logger.error(`job ${id} (${queue}, ${pattern}) failed at attempt ${attempt}: ${message}`, stack);
       },
     );
+    const log = (level: 'error' | 'warn' | 'debug', message: string) => void this.logger[level]?.(message);
+    this.#answers = new Answers(bus.control, { interval: askerInterval }, log);
     bus.on('state', (state) => this._status$.next(state));
   }
 
@@ -71,6 +76,7 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
   /** Waits for the bus as long as the bus itself does at start; a broker that is down does not keep the process down. */
   listen(callback: (error?: unknown) => void): void {
     const { control } = this.#bus;
+    for (const stop of this.#stops) stop();
     this.#stops = [
       control.on(EVENT, (message) => this.#onEvent(message)),
       control.on(WHO, (message) => this.#onWho(message)),
@@ -89,7 +95,12 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
   async close(): Promise<void> {
     await this.#jobs.close();
     for (const stop of this.#stops) stop();
-    this.#stops = [];
+    // Some have been told a moment ago that this instance answers: they are to ask another, not to wait.
+    const { control } = this.#bus;
+    this.#stops = [
+      control.on(REQUEST, (message) => this.#refuse(message)),
+      control.on(CANCEL, (message) => this.#onCancel(message)),
+    ];
     clearInterval(this.#alive);
   }
 
@@ -124,39 +135,42 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
   }
 
   #onWho(message: Message): void {
-    const [request, pattern] = decodeArgs(message) as WhoArgs;
-    if (this.#find(pattern)) this.#answer(message, HERE, [request]);
+    const [question, pattern] = decodeArgs(message) as WhoArgs;
+    if (this.#find(pattern)) this.#say(message, HERE, [question]);
   }
 
   #onRequest(message: Message): void {
     const [request, subject, data] = decodeArgs(message) as RequestArgs;
+    const { origin } = message.header;
     const handler = this.#find(subject);
-    const respond = (reply: object) => this.#answer(message, REPLY, [request, reply]);
-    if (!handler) {
-      respond({ err: { code: 'NO_LISTENER', message: `nobody handles "${subject}"` }, isDisposed: true });
-      return;
-    }
+    if (!handler) return this.#refuse(message);
     const context = new BroadcastContext([subject, message.header]);
-    const cancelled = new Subject<void>();
-    this.#answering.set(request, cancelled);
+    // There is nobody to answer.
+    if (origin === undefined) return this.#runEvent(handler, data, context);
+    const answer = this.#answers.begin({ request, subject, by: instanceOf(origin) });
     this.#run(context, async (end) => {
       const over = () => {
-        this.#answering.delete(request);
+        this.#answers.done(answer);
         end();
       };
-      const answer = Promise.resolve(handler(data, context)).catch((error: unknown) => throwError(() => error));
-      const stream = this.transformToObservable<unknown>((await answer) as Promise<unknown>);
+      const given = Promise.resolve(handler(data, context)).catch((error: unknown) => throwError(() => error));
+      const stream = this.transformToObservable<unknown>((await given) as Promise<unknown>);
       // Cancelled while the handler was on its way to a stream: there is nobody to answer.
-      if (!this.#answering.has(request)) return over();
-      this.send(stream.pipe(takeUntil(cancelled), finalize(over)), respond);
+      if (answer.over) return over();
+      this.send(stream.pipe(takeUntil(answer.ended), finalize(over)), (reply: object) => answer.say(reply));
     });
+  }
+
+  /** No handler runs. */
+  #refuse(message: Message): void {
+    const [request, subject] = decodeArgs(message) as RequestArgs;
+    const err = { code: 'NO_LISTENER', message: `nobody handles "${subject}"` };
+    this.#say(message, REPLY, [request, { err, isDisposed: true, refused: true } satisfies Reply]);
   }
 
   #onCancel(message: Message): void {
     const [request] = decodeArgs(message) as CancelArgs;
-    const cancelled = this.#answering.get(request);
-    this.#answering.delete(request);
-    cancelled?.next();
+    this.#answers.cancel(request);
   }
 
   /** Nest 11 has no such way to its hooks for tracing: there they are not called. */
@@ -169,7 +183,7 @@ export class BroadcastServer extends Server implements CustomTransportStrategy {
     Promise.resolve(running).catch((error: unknown) => void this.logger.error(toError(error)));
   }
 
-  #answer({ header }: Message, kind: string, args: unknown[]): void {
+  #say({ header }: Message, kind: string, args: unknown[]): void {
     if (header.origin === undefined) return;
     const instance = instanceOf(header.origin);
     // The one who asked may be gone by now.

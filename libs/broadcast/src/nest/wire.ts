@@ -24,7 +24,21 @@ export type CancelArgs = [request: string];
 export type ReplyArgs = [request: string, reply: Reply];
 
 export interface Reply {
+  /** Its place in the answer, from 1, without a hole. Instances of earlier versions and other services give none. */
+  n?: number;
   response?: unknown;
   err?: unknown;
   isDisposed?: boolean;
+  /** No handler has run, and none will: whoever asked may ask another. */
+  refused?: boolean;
+}
+
+/** Whether nothing of the answer follows. */
+export function isLast({ err, isDisposed }: Reply): boolean {
+  return isDisposed === true || isError(err);
+}
+
+/** Some write `"err":null` where there is none. */
+export function isError(err: unknown): boolean {
+  return err !== undefined && err !== null;
 }
