@@ -40,8 +40,8 @@ jobsConformance('redis', {
     mortals.redis ??= await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'everysec'] });
     return { broker: mortals.redis, transport: redis({ url: mortals.redis.url, prefix }) };
   },
-  foreign: async (prefix, queue, packet) => {
-    await observer.xadd(`${prefix}roomcast:jobs:{${queue}}`, '*', 'job', packet);
+  foreign: async (prefix, queue, packet, failures = 0) => {
+    await observer.xadd(`${prefix}roomcast:jobs:{${queue}}`, '*', 'job', packet, 'failures', failures);
   },
   deleteQueue: async (prefix, queue) => {
     await observer.del(`${prefix}roomcast:jobs:{${queue}}`);
@@ -66,9 +66,10 @@ jobsConformance('rabbitmq', {
     mortals.rabbitmq ??= await startRabbitmq();
     return { broker: mortals.rabbitmq, transport: rabbitmq({ url: mortals.rabbitmq.url, prefix }) };
   },
-  foreign: async (prefix, queue, packet) => {
+  foreign: async (prefix, queue, packet, failures) => {
     const channel = await operator.createConfirmChannel();
-    channel.sendToQueue(`${prefix}live_rooms.jobs.${queue}`, Buffer.from(packet));
+    const options = failures === undefined ? {} : { headers: { 'x-failures': failures } };
+    channel.sendToQueue(`${prefix}live_rooms.jobs.${queue}`, Buffer.from(packet), options);
     await channel.waitForConfirms();
     await channel.close();
   },

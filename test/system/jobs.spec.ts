@@ -190,7 +190,7 @@ describe.each(brokers)('jobs over $transport', ({ transport, address }) => {
     expect(await jobs('add', 'rooms', 'x', 'not json')).toMatch(
       /^roomcast: the data: expected JSON.*, not not json .*\(exit 2\)$/,
     );
-    expect(await jobs('dead', 'list', 'a b')).toMatch(/^BAD_REQUEST: the queue "a b" is not valid.*\(exit 1\)$/);
+    expect(await jobs('dead', 'list', 'a b')).toMatch(/^roomcast: the queue "a b" is not valid.*\(exit 2\)$/);
   });
 
   it('to 10,000 rooms go on after a kill where they were, and no room hears it twice', async () => {

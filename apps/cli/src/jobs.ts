@@ -1,9 +1,9 @@
 /*
  * `roomcast jobs …`: looking at the jobs of a queue, and doing something about those that were given up.
  */
-import type { Jobs } from '@app/broadcast';
+import { checkQueue, type Jobs } from '@app/broadcast';
 import { withBus } from './bus.js';
-import type { Asked, Command, Option } from './command.js';
+import { UsageError, type Asked, type Command, type Option } from './command.js';
 import { duration, json, textOf, wholeNumber } from './values.js';
 
 const ID: Option = { type: 'string', value: '<id>', help: 'only the job of this id' };
@@ -14,18 +14,30 @@ function selectionOf({ values }: Asked) {
   return { ...(id !== undefined && { id }), ...(limit !== undefined && { limit }) };
 }
 
+/** @throws UsageError */
+function queueOf({ args: [queue = ''] }: Asked): string {
+  try {
+    return checkQueue(queue);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
 export const jobs: readonly Command[] = [
   {
     name: 'jobs stats',
     summary: 'count the jobs of a queue',
     args: ['<queue>'],
-    run: ({ args: [queue = ''], out }) =>
-      withBus(out, async (bus) => {
+    run: (asked) => {
+      const { out } = asked;
+      const queue = queueOf(asked);
+      return withBus(out, async (bus) => {
         const stats = await bus.jobs.stats(queue);
         const { waiting, running = 'not told by this broker', delayed, dead } = stats;
         const lines = Object.entries({ waiting, running, delayed, dead }).map(([name, count]) => `${name}: ${count}`);
         out.result(stats, lines.join('\n'));
-      }),
+      });
+    },
   },
   {
     name: 'jobs add',
@@ -35,7 +47,10 @@ export const jobs: readonly Command[] = [
       id: { ...ID, help: 'the same id within 5 minutes is the same job, where the broker can tell' },
       delay: { type: 'string', value: '<time>', help: 'not before that: 5s' },
     },
-    run: ({ args: [queue = '', pattern = '', data = 'null'], values, out }) => {
+    run: (asked) => {
+      const { args, values, out } = asked;
+      const queue = queueOf(asked);
+      const [, pattern = '', data = 'null'] = args;
       const [id, content] = [textOf(values, 'id'), json(data, 'the data')];
       const options = { ...(id !== undefined && { id }), delay: duration(values, 'delay') ?? 0 };
       return withBus(out, async (bus) => {
@@ -51,10 +66,11 @@ export const jobs: readonly Command[] = [
     options: { id: ID, limit: { ...LIMIT, default: '20' } },
     notes: 'One line of JSON each; with --json one list.',
     run: (asked) => {
-      const { args, out } = asked;
+      const { out } = asked;
+      const queue = queueOf(asked);
       const selection = selectionOf(asked);
       return withBus(out, async (bus) => {
-        const dead = (await bus.jobs.dead(args[0]!, selection)).map(({ body, at, ...letter }) => {
+        const dead = (await bus.jobs.dead(queue, selection)).map(({ body, at, ...letter }) => {
           return { ...letter, at: new Date(at).toISOString(), job: body.toString() };
         });
         if (out.json) out.result(dead, '');
@@ -80,9 +96,10 @@ function change(
     args: ['<queue>'],
     options: { id: ID, limit: LIMIT },
     run: (asked) => {
+      const queue = queueOf(asked);
       const selection = selectionOf(asked);
       return withBus(asked.out, async (bus) => {
-        const count = await work(bus.jobs, asked.args[0]!, selection);
+        const count = await work(bus.jobs, queue, selection);
         asked.out.result({ count }, `${count} ${done}`);
       });
     },

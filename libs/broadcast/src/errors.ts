@@ -2,6 +2,7 @@
  * Everything Roomcast itself complains about, as one class with a stable code. Broker libraries' own errors travel as
  * `cause`.
  */
+import { inspect } from 'node:util';
 
 /**
  * What went wrong, in a word that programs may compare:
@@ -57,7 +58,32 @@ export class BroadcastError extends Error {
   }
 }
 
-/** Whatever was thrown, as an `Error`. */
+/** Whatever was thrown, as an `Error` with a text for a message. Never throws. */
 export function toError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
+  try {
+    if (thrown instanceof Error && typeof thrown.message === 'string') return thrown;
+    const code = codeOf(thrown);
+    return Object.assign(new Error(textOf(thrown), { cause: thrown }), code === undefined ? {} : { code });
+  } catch {
+    // A getter or a proxy that throws.
+    return new Error('something was thrown that cannot be shown', { cause: thrown });
+  }
+}
+
+/** The `code` of what was thrown, if it has one. Never throws. */
+export function codeOf(thrown: unknown): unknown {
+  try {
+    return (thrown as { code?: unknown } | null | undefined)?.code;
+  } catch {
+    return undefined;
+  }
+}
+
+/** An object says what its message is, and without one what it is. */
+function textOf(thrown: unknown): string {
+  if (typeof thrown !== 'object' || thrown === null) return String(thrown);
+  const { name, message } = thrown as { name?: unknown; message?: unknown };
+  if (typeof message === 'string') return message;
+  if (thrown instanceof Error && message === undefined) return String(name);
+  return inspect(message ?? thrown, { depth: 3, breakLength: Infinity });
 }

@@ -3,6 +3,7 @@
  */
 export { backoff, type BackoffOptions } from './backoff.js';
 export { Bus, type BusEvents, type BusOptions, type BusState } from './bus.js';
+export { checkQueue } from './job.js';
 export type { QueueCounts } from './job-counts.js';
 export type { Job, JobConsumer, JobHandler, WorkOptions } from './job-consumer.js';
 export type { DeadJob, DeadSelection, JobQueues, QueueStats } from './job-queues.js';

@@ -4,7 +4,7 @@
  */
 import { backoff, type BackoffOptions } from './backoff.js';
 import { deadline, pause } from './deadline.js';
-import { BroadcastError, toError } from './errors.js';
+import { BroadcastError, codeOf, toError } from './errors.js';
 import { decodeJob, type JobPacket } from './job.js';
 import type { QueueCounts } from './job-counts.js';
 import {
@@ -60,6 +60,8 @@ const ATTEMPTS = 4;
 const LONGEST_PROGRESS = 2_000;
 /** Jobs whose end is remembered, in case the broker never heard of it. */
 const REMEMBERED = 1_000;
+/** For so many ms an id stands for one job. */
+const SAME = 5 * 60_000;
 /** A consumption that lived this long starts the backoff afresh. */
 const STABLE = 5_000;
 
@@ -86,9 +88,11 @@ export class JobConsumer {
   readonly #options: Required<WorkOptions>;
   readonly #around: JobConsumerSurroundings;
   readonly #closing = new AbortController();
-  /** What runs here, or ran here not long ago, by its stage: a job that comes again is not run again for that. */
+  /** What runs here by its part, and what ran here not long ago by its attempt: a job that comes again is not run again for that. */
   readonly #running = new Map<string, Promise<Outcome>>();
   readonly #ended = new Map<string, Outcome>();
+  /** What was done here when the broker had taken it for lost: others may have put it back since. */
+  readonly #untold = new Map<string, { outcome: Outcome; until: number }>();
   readonly #held = new Set<Held>();
   readonly #settled = new WeakSet<Delivery>();
   readonly #waiting: (() => void)[] = [];
@@ -243,10 +247,12 @@ export class JobConsumer {
 
   /** Never rejects. */
   async #finish(delivery: Delivery, lose: (cause: Error) => void): Promise<void> {
+    let outcome: Outcome | undefined;
     try {
-      const outcome = await this.#outcome(delivery);
+      outcome = await this.#outcome(delivery);
       await this.#settle(delivery, outcome);
     } catch (error) {
+      if (outcome?.kind === 'done' || outcome?.kind === 'continue') this.#remember(delivery, outcome);
       // The broker has not heard of the end, so the job is still this worker's there: let go of it.
       lose(toError(error));
     }
@@ -266,20 +272,29 @@ export class JobConsumer {
    * the outcome of that run, and one that ended here a moment ago the outcome that the broker may not have heard of.
    */
   #outcome(delivery: Delivery): Promise<Outcome> {
-    const stage = [delivery.id, delivery.failures, delivery.progress ?? ''].join('\0');
-    const running = this.#running.get(stage);
+    const part = partOf(delivery);
+    const stage = `${part}\0${delivery.failures}`;
+    const running = this.#running.get(part);
     if (running) return running;
     const known = delivery.deliveries > 1 ? this.#ended.get(stage) : undefined;
     if (known) return Promise.resolve(known);
+    const untold = attemptOf(delivery) > 1 ? this.#untold.get(part) : undefined;
+    this.#untold.delete(part);
+    if (untold && performance.now() < untold.until) return Promise.resolve(untold.outcome);
     const outcome = this.#judge(delivery);
-    this.#running.set(stage, outcome);
+    this.#running.set(part, outcome);
     void outcome.then((known) => {
-      this.#running.delete(stage);
+      this.#running.delete(part);
       this.#ended.delete(stage);
       this.#ended.set(stage, known);
       for (const oldest of this.#ended.keys()) if (this.#ended.size > REMEMBERED) this.#ended.delete(oldest);
     });
     return outcome;
+  }
+
+  #remember(delivery: Delivery, outcome: Outcome): void {
+    this.#untold.set(partOf(delivery), { outcome, until: performance.now() + SAME });
+    for (const oldest of this.#untold.keys()) if (this.#untold.size > REMEMBERED) this.#untold.delete(oldest);
   }
 
   /** Never rejects. */
@@ -313,7 +328,7 @@ export class JobConsumer {
       return await this.#run(delivery, packet, handler, attempt);
     } catch (thrown) {
       const error = toError(thrown);
-      const code: unknown = (error as { code?: unknown }).code;
+      const code = codeOf(error);
       this.#around.counts.failed++;
       const refused = code === 'BAD_REQUEST' || code === 'TOO_LARGE';
       if (refused || attempt >= attempts) {
@@ -381,6 +396,11 @@ export function attributesOf({ queue, id, pattern }: Pick<Job, 'queue' | 'id' | 
 export function checkHandler({ attempts = ATTEMPTS, retryDelays = RETRY_DELAYS }: Omit<JobHandler, 'handle'>): void {
   whole('attempts', attempts, 1, MOST_ATTEMPTS);
   for (const delay of retryDelays) whole('a retry delay', delay, 0, 86_400_000);
+}
+
+/** The same for every attempt at it. */
+function partOf({ id, progress = '' }: Delivery): string {
+  return `${id}\0${progress}`;
 }
 
 function attemptOf({ failures, deliveries }: Delivery): number {

@@ -112,6 +112,11 @@ export interface QueueStats {
   readonly dead: number;
 }
 
+/** A count that anybody may have written: what is none is 0. */
+export function countOf(value: unknown): number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : 0;
+}
+
 /** Longest text of an error that is kept with a job. */
 const LONGEST_ERROR = 1_000;
 

@@ -13,6 +13,8 @@ export interface JobPacket {
 }
 
 const LONGEST_ID = 200;
+/** What AMQP has room for. */
+const LONGEST_ID_BYTES = 255;
 
 /** @throws BroadcastError `BAD_REQUEST` */
 export function encodeJob({ pattern, data, id, traceparent }: JobPacket): Buffer {
@@ -45,7 +47,8 @@ export function idInside(body: Buffer): string | undefined {
 }
 
 export function isJobId(id: unknown): id is string {
-  return typeof id === 'string' && id.length >= 1 && id.length <= LONGEST_ID;
+  if (typeof id !== 'string' || id.length < 1 || id.length > LONGEST_ID) return false;
+  return Buffer.byteLength(id) <= LONGEST_ID_BYTES;
 }
 
 /** Names that are free of what brokers put around them: no queue can be taken for the dead letters of another one. */

@@ -30,7 +30,7 @@ export interface JobsSurroundings {
 }
 
 export interface JobOptions {
-  /** 1 to 200 characters: the same id within 5 minutes is the same job, where the broker can tell. @default a new ULID */
+  /** 1 to 200 characters, and at most 255 bytes: the same id within 5 minutes is the same job, where the broker can tell. @default a new ULID */
   id?: string;
   /** Ms before a worker may have it, up to 14 days. @default 0 */
   delay?: number;
@@ -89,7 +89,10 @@ export class Jobs {
   async enqueue(queue: string, pattern: string, data?: unknown, options: JobOptions = {}): Promise<{ id: string }> {
     const { id = ulid(), delay = 0 } = options;
     checkQueue(queue);
-    if (!isJobId(id)) throw new BroadcastError('BAD_REQUEST', 'the id of a job has to be 1 to 200 characters');
+    if (!isJobId(id)) {
+      const expected = '1 to 200 characters, and at most 255 bytes in UTF-8';
+      throw new BroadcastError('BAD_REQUEST', `the id of a job has to be ${expected}`);
+    }
     if (!(delay >= 0 && delay <= LONGEST_DELAY)) {
       throw new BroadcastError('BAD_REQUEST', 'the delay of a job has to be from 0 ms to 14 days');
     }

@@ -4,6 +4,7 @@
 import { RpcException, type MessageHandler } from '@nestjs/microservices';
 import type { Observable } from 'rxjs';
 import { lastValueFrom } from 'rxjs';
+import { toError } from '../errors.js';
 import type { Job, JobConsumer, JobHandler, WorkOptions } from '../job-consumer.js';
 import type { Jobs } from '../jobs.js';
 import { JobContext } from './job.context.js';
@@ -77,6 +78,5 @@ function wildcard(handlers: ReadonlyMap<string, JobHandler>, subject: string): J
 function asError(thrown: unknown): unknown {
   const error: unknown = thrown instanceof RpcException ? thrown.getError() : thrown;
   if (error instanceof Error || typeof error !== 'object' || error === null) return error;
-  const { message, code } = error as { message?: unknown; code?: unknown };
-  return Object.assign(new Error(typeof message === 'string' ? message : JSON.stringify(error)), { code });
+  return toError(error);
 }

@@ -10,7 +10,7 @@ import { codeOfRejection, Stage, type ConformanceSetup } from './stage.js';
 /** Further ways to the broker's jobs that the suite needs. */
 export interface JobsSetup extends ConformanceSetup {
   /** Puts a packet into a queue as a service without this library does. */
-  foreign?(prefix: string, queue: string, packet: string): Promise<void>;
+  foreign?(prefix: string, queue: string, packet: string, failures?: number): Promise<void>;
   /** Takes the queue itself away. */
   deleteQueue?(prefix: string, queue: string): Promise<void>;
   /** Whether a queue that is there, but of another kind, is refused: makes such a one. */
@@ -180,6 +180,76 @@ export function jobsConformance(name: string, set: JobsSetup): void {
       expect((await bus.jobs.dead('q')).at(-1)).toMatchObject({ reason: 'unreadable', attempts: 1 });
     });
 
+    it('gives up whatever is thrown, in words, and goes on', async () => {
+      const bus = await stage.bus();
+      const thrown: Record<string, unknown> = {
+        text: 'no error',
+        nothing: undefined,
+        bare: Object.create(null),
+        fields: Object.assign(new Error('x'), { message: { field: 'is wrong' } }),
+        silent: Object.assign(new TypeError('x'), { message: undefined }),
+        refused: Object.assign(new Error('x'), { code: 'BAD_REQUEST', message: ['a', 'b'] }),
+        trap: new Proxy(new Error('x'), {
+          get: () => {
+            throw new Error('no');
+          },
+        }),
+      };
+      const handle = ({ pattern }: Job) => {
+        throw thrown[pattern];
+      };
+      await work(bus, { handle, attempts: 2 });
+      for (const pattern of Object.keys(thrown)) await bus.jobs.enqueue('q', pattern, null, { id: pattern });
+      await settled(bus, { dead: 7 });
+      const letters = await bus.jobs.dead('q');
+      expect(Object.fromEntries(letters.map(({ id, attempts, error }) => [id, [attempts, error]]))).toEqual({
+        text: [2, 'no error'],
+        nothing: [2, 'undefined'],
+        bare: [2, '[Object: null prototype] {}'],
+        fields: [2, "{ field: 'is wrong' }"],
+        silent: [2, 'TypeError'],
+        refused: [1, "[ 'a', 'b' ]"],
+        trap: [2, 'something was thrown that cannot be shown'],
+      });
+      await bus.jobs.purge('q');
+    });
+
+    it('puts back and forgets hundreds of dead letters, each once, and says how many', async () => {
+      const [bus, operator] = await Promise.all([stage.bus(), stage.bus()]);
+      let healed = false;
+      const handle = () => {
+        if (!healed) throw new Error('not yet');
+      };
+      const { jobs } = await work(bus, { handle, attempts: 1 }, { concurrency: 100 });
+      const fill = async () => {
+        healed = false;
+        await Promise.all(Array.from({ length: 300 }, (_, i) => bus.jobs.enqueue('q', 'x', i)));
+        await settled(bus, { dead: 300 });
+        healed = true;
+        jobs.splice(0);
+      };
+      await fill();
+      const letters = (await operator.jobs.dead('q')).map(({ id }) => id);
+      for (const limit of [3, 40, 300]) {
+        expect((await operator.jobs.dead('q', { limit })).map(({ id }) => id)).toEqual(letters.slice(0, limit));
+      }
+      const id = letters[150]!;
+      expect(await operator.jobs.replay('q', { limit: 100 })).toBe(100);
+      await settled(bus, { dead: 200 });
+      expect(await operator.jobs.replay('q', { id })).toBe(1);
+      await settled(bus, { dead: 199 });
+      expect(await operator.jobs.replay('q')).toBe(199);
+      await settled(bus);
+      expect(await operator.jobs.replay('q')).toBe(0);
+      expect(new Set(jobs.map(({ data }) => data)).size).toBe(300);
+      expect(jobs).toHaveLength(300);
+      await fill();
+      expect(await operator.jobs.purge('q')).toBe(300);
+      await settled(bus);
+      expect(await operator.jobs.purge('q')).toBe(0);
+      expect(jobs).toHaveLength(0);
+    }, 60_000);
+
     it('lists, replays and purges dead letters, all of them, the oldest, or one', async () => {
       const bus = await stage.bus();
       let healed = false;
@@ -281,6 +351,24 @@ export function jobsConformance(name: string, set: JobsSetup): void {
       await settled(staying);
     });
 
+    it('has told the broker of all that was done when a worker of many has closed', async () => {
+      const [leaving, staying] = await Promise.all([stage.bus(), stage.bus()]);
+      let finish!: () => void;
+      const held = new Promise<void>((resolve) => (finish = resolve));
+      const first = await work(leaving, { handle: () => held }, { concurrency: 300 });
+      await Promise.all(Array.from({ length: 300 }, (_, i) => leaving.jobs.enqueue('q', 'x', i)));
+      await until('all run', () => first.jobs.length === 300);
+      // All of them end when no more are taken, just before the channel is closed.
+      setTimeout(finish, 300);
+      await first.close(5_000);
+      await leaving.close();
+      const second = await work(staying);
+      await staying.jobs.enqueue('q', 'last');
+      await until('the last is done', () => second.jobs.some(({ pattern }) => pattern === 'last'));
+      await settled(staying);
+      expect(second.jobs).toHaveLength(1);
+    });
+
     it('keeps a long job for its worker, past the lease', async () => {
       const [bus, other] = await Promise.all([stage.bus(), stage.bus()]);
       const { jobs } = await work(bus, { handle: () => new Promise((resolve) => setTimeout(resolve, 2_500)) });
@@ -303,6 +391,7 @@ export function jobsConformance(name: string, set: JobsSetup): void {
         bus.jobs.enqueue('q', 'x', 1n),
         bus.jobs.enqueue('q', 'x', null, { id: '' }),
         bus.jobs.enqueue('q', 'x', null, { id: 'x'.repeat(201) }),
+        bus.jobs.enqueue('q', 'x', null, { id: 'é'.repeat(128) }),
         bus.jobs.enqueue('q', 'x', null, { delay: -1 }),
         bus.jobs.enqueue('q', 'x', null, { delay: NaN }),
         bus.jobs.dead('q', { limit: 0 }),
@@ -335,6 +424,44 @@ export function jobsConformance(name: string, set: JobsSetup): void {
         ]);
         expect([...ids.keys()].every((id) => id.length > 5)).toBe(true);
       });
+
+      it('has nothing stopped by a foreign job with an id that is too long', async () => {
+        const bus = await stage.bus();
+        const { jobs } = await work(bus, {
+          handle: ({ attempt, pattern }) => {
+            if (attempt < 2 || pattern === 'broken') throw new Error('again');
+          },
+          attempts: 2,
+        });
+        for (const pattern of ['long', 'broken']) {
+          await set.foreign!(stage.prefix, 'q', JSON.stringify({ pattern, data: 1, id: 'é'.repeat(150) }));
+        }
+        await bus.jobs.enqueue('q', 'short', null, { id: 'é'.repeat(127) });
+        await settled(bus, { dead: 1 });
+        const attempts = jobs.map(({ pattern, attempt }) => `${pattern} ${attempt}`).sort();
+        expect(attempts).toEqual(['broken 1', 'broken 2', 'long 1', 'long 2', 'short 1', 'short 2']);
+        expect(new Set(jobs.map(({ id }) => id)).size).toBe(3);
+        expect(await bus.jobs.replay('q')).toBe(1);
+        await settled(bus, { dead: 1 });
+        await bus.jobs.purge('q');
+      });
+
+      it.each([-1_000_000, 0.5, 1e300])(
+        'takes %d failures, as a foreign job may have them, for none',
+        async (failures) => {
+          const bus = await stage.bus();
+          const { jobs } = await work(bus, {
+            handle: () => {
+              throw new Error('always');
+            },
+            attempts: 3,
+          });
+          await set.foreign!(stage.prefix, 'q', '{"pattern":"x","data":1,"id":"theirs"}', failures);
+          await settled(bus, { dead: 1 });
+          expect(jobs.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
+          expect(await bus.jobs.dead('q')).toMatchObject([{ id: 'theirs', attempts: 3 }]);
+        },
+      );
     }
 
     if (set.deleteQueue) {

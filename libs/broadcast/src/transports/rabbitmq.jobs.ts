@@ -10,19 +10,21 @@ import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage, Options } f
 import { deadline } from '../deadline.js';
 import { BroadcastError, toError } from '../errors.js';
 import { idInside } from '../job.js';
-import type {
-  ConsumeEvents,
-  ConsumeOptions,
-  Consumption,
-  DeadJob,
-  DeadSelection,
-  EnqueueOptions,
-  JobQueues,
-  Outcome,
-  QueueStats,
-  StoredJob,
+import {
+  countOf,
+  type ConsumeEvents,
+  type ConsumeOptions,
+  type Consumption,
+  type DeadJob,
+  type DeadSelection,
+  type EnqueueOptions,
+  type JobQueues,
+  type Outcome,
+  type QueueStats,
+  type StoredJob,
 } from '../job-queues.js';
 import { ulid } from '../ulid.js';
+import { acknowledge, look, takeAway } from './rabbitmq.letters.js';
 
 /**
  * A second line behind the attempts that the library counts: after so many deliveries the broker itself gives a job up.
@@ -37,8 +39,8 @@ const STEPS = 17;
 /** A delay that is over but for so many ms is over. */
 const SOON = 100;
 const CLOSE_TIMEOUT = 1_000;
-/** Dead letters that are looked at. */
-const MOST = 10_000;
+/** Commands that a channel of the broker passes on without waiting for the queue: see rabbitmq.letters.ts. */
+const AT_ONCE = 30;
 
 /** Headers of a job's message, all of them optional. */
 const FAILURES = 'x-failures';
@@ -99,28 +101,23 @@ export class RabbitmqJobs implements JobQueues {
   }
 
   async dead(queue: string, selection: DeadSelection): Promise<DeadJob[]> {
-    const dead: DeadJob[] = [];
-    await this.#browse(queue, selection, async (message) => {
-      dead.push(deadJob(message));
-      return false;
-    });
-    return dead;
+    return (await this.#chosen(queue, selection, async () => undefined)).map(deadJob);
   }
 
   async replay(queue: string, selection: DeadSelection): Promise<number> {
-    return this.#browse(queue, selection, async (message, channel) => {
-      const { headers } = message.properties;
-      await this.put(queue, message.content, { messageId: idOf(message), headers: foreignHeaders(headers) });
-      channel.ack(message);
-      return true;
-    });
+    // The broker takes many at a time, and keeps the order in which they were sent.
+    const again = (letters: readonly ConsumeMessage[]) =>
+      Promise.all(
+        letters.map((letter) => {
+          const headers = foreignHeaders(letter.properties.headers);
+          return this.put(queue, letter.content, { messageId: idOf(letter), headers });
+        }),
+      );
+    return this.#takeAway(queue, selection, again);
   }
 
   async purge(queue: string, selection: DeadSelection): Promise<number> {
-    return this.#browse(queue, selection, async (message, channel) => {
-      channel.ack(message);
-      return true;
-    });
+    return this.#takeAway(queue, selection, async () => undefined);
   }
 
   names(queue: string): Names {
@@ -170,7 +167,7 @@ export class RabbitmqJobs implements JobQueues {
     const options = { ...properties, persistent: true, mandatory: true, contentType: 'application/json' };
     const key = keyOf(name, properties.messageId);
     return new Promise((resolve, reject) => {
-      const fail = (code: 'UNAVAILABLE' | 'UNCERTAIN', why: string, cause?: unknown) =>
+      const fail = (code: 'UNAVAILABLE' | 'UNCERTAIN' | 'BAD_REQUEST', why: string, cause?: unknown) =>
         reject(new BroadcastError(code, `a job for ${name}: ${why}`, { cause }));
       const settle = (refusal: unknown) => {
         const returned = this.#returned.get(key) ?? 0;
@@ -185,7 +182,10 @@ export class RabbitmqJobs implements JobQueues {
       try {
         channel.publish('', name, body, options, settle);
       } catch (thrown) {
-        fail('UNAVAILABLE', 'the link has ended', thrown);
+        if (toError(thrown).name === 'IllegalOperationError') return fail('UNAVAILABLE', 'the link has ended', thrown);
+        // It counts as sent for the client, which takes the next confirm for its own: that channel is of no use any more.
+        channel.close().catch(() => undefined);
+        fail('BAD_REQUEST', `AMQP cannot carry it: ${toError(thrown).message}`, thrown);
       }
     });
   }
@@ -214,33 +214,42 @@ export class RabbitmqJobs implements JobQueues {
     return (await this.#aside((channel) => channel.checkQueue(name)))?.messageCount ?? 0;
   }
 
-  /**
-   * Takes the dead letters that are there now, and gives back those that `use` has not acknowledged: it says so. What is
-   * given back goes to the end of the queue, so all of them are taken, whatever the limit: then they keep their order.
-   * Resolves with how many were chosen.
-   */
-  async #browse(
+  /** Resolves with how many letters are gone, each after it was used. */
+  async #takeAway(
     queue: string,
-    { id, limit = Infinity }: DeadSelection,
-    use: (message: ConsumeMessage, channel: Channel) => Promise<boolean>,
+    selection: DeadSelection,
+    use: (letters: readonly ConsumeMessage[]) => Promise<unknown>,
   ): Promise<number> {
     const { dead } = this.names(queue);
-    const chosen = await this.#aside(async (channel) => {
-      const letters = await take(channel, dead);
-      const chosen = letters.filter((letter) => id === undefined || idOf(letter) === id).slice(0, limit);
-      const used = new Set<ConsumeMessage>();
-      // The broker takes many at a time, and keeps the order in which they were sent.
-      await Promise.all(chosen.map(async (letter) => (await use(letter, channel)) && used.add(letter)));
-      const others = letters.filter((letter) => !used.has(letter));
-      for (const letter of others) channel.nack(letter, false, true);
-      // They are back a moment later. Whoever looks next is to see them.
-      const end = performance.now() + CLOSE_TIMEOUT;
-      while (others.length > 0 && performance.now() < end) {
-        if ((await channel.checkQueue(dead)).messageCount >= others.length) break;
-      }
-      return chosen.length;
+    if (selection.id === undefined) {
+      return (await this.#aside((channel) => takeAway(channel, dead, selection.limit ?? Infinity, use))) ?? 0;
+    }
+    const chosen = await this.#chosen(queue, selection, async (letters, channel) => {
+      await use(letters);
+      await acknowledge(channel, dead, letters);
+      return true;
     });
-    return chosen ?? 0;
+    return chosen.length;
+  }
+
+  /** Looks at all letters, and has something done with the chosen ones before the others return: it says whether they are gone. */
+  async #chosen(
+    queue: string,
+    { id, limit = Infinity }: DeadSelection,
+    use: (letters: readonly ConsumeMessage[], channel: Channel) => Promise<true | undefined>,
+  ): Promise<ConsumeMessage[]> {
+    const { dead } = this.names(queue);
+    const chosen: ConsumeMessage[] = [];
+    const kept = await this.#aside(async (channel) => {
+      const count = await look(channel, dead, (letter) => {
+        if (chosen.length < limit && (id === undefined || idOf(letter) === id)) chosen.push(letter);
+      });
+      return (await use(chosen, channel)) ? count - chosen.length : count;
+    });
+    // They are back a moment later. Whoever looks next is to see them.
+    const end = performance.now() + CLOSE_TIMEOUT;
+    while (kept && performance.now() < end) if ((await this.#count(dead)) >= kept) break;
+    return chosen;
   }
 
   /** On a channel of its own, which does not outlive it. `undefined` if the queue is not there. */
@@ -264,8 +273,14 @@ class RabbitmqConsumption implements Consumption {
   readonly #queue: string;
   readonly #jobs: RabbitmqJobs;
   readonly #events: ConsumeEvents;
+  /** What was delivered and is not acknowledged. */
+  readonly #open = new Set<ConsumeMessage>();
+  /** What is acknowledged when it is the last, or at the end. */
+  readonly #last: ConsumeMessage[] = [];
   #channel!: Channel;
   #tag?: string;
+  #stopping = false;
+  #acked = 0;
   #closed = false;
 
   constructor(queue: string, jobs: RabbitmqJobs, events: ConsumeEvents) {
@@ -279,7 +294,7 @@ class RabbitmqConsumption implements Consumption {
     const { work } = this.#jobs.names(this.#queue);
     let cause: Error | undefined;
     channel.on('error', (error: Error) => (cause = error));
-    channel.on('close', () => this.#lost(cause ?? new Error('the broker closed the channel')));
+    channel.on('close', () => this.#lost(explained(cause ?? new Error('the broker closed the channel'))));
     try {
       await channel.prefetch(concurrency);
       const { consumerTag } = await channel.consume(work, (message) => this.#receive(message));
@@ -293,13 +308,36 @@ class RabbitmqConsumption implements Consumption {
   }
 
   async stop(): Promise<void> {
+    this.#stopping = true;
     if (this.#tag !== undefined && !this.#closed) await this.#channel.cancel(this.#tag);
     this.#tag = undefined;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    await deadline(this.#channel.close(), CLOSE_TIMEOUT, 'closing').catch(() => undefined);
+    const closing = async () => {
+      this.#ackLast();
+      await this.#channel.close();
+    };
+    await deadline(closing(), CLOSE_TIMEOUT, 'closing').catch(() => undefined);
+  }
+
+  /**
+   * The channel is closed soon after it has stopped, and takes with it what the broker's side of it has not passed on. So
+   * what is more than that waits, until one command will do for all.
+   */
+  #ack(message: ConsumeMessage): void {
+    this.#open.delete(message);
+    if (!this.#stopping || this.#acked++ < AT_ONCE) return this.#channel.ack(message);
+    this.#last.push(message);
+    if (this.#open.size === 0) this.#ackLast();
+  }
+
+  #ackLast(): void {
+    const last = this.#last.splice(0);
+    if (last.length === 0) return;
+    if (this.#open.size === 0) this.#channel.ackAll();
+    else for (const message of last) this.#channel.ack(message);
   }
 
   #lost(cause: Error): void {
@@ -317,23 +355,24 @@ class RabbitmqConsumption implements Consumption {
   }
 
   async #take(message: ConsumeMessage): Promise<void> {
+    this.#open.add(message);
     const headers = message.properties.headers ?? {};
-    const due = numberOf(headers[DUE]);
+    const due = countOf(headers[DUE]);
     const named = idInside(message.content) ?? textOf(message.properties.messageId);
     if (due > Date.now() + SOON || named === undefined) {
       // Nobody has seen it yet. It needs a name first: a redelivery of this one could not be told from another message.
       const properties = { messageId: named ?? ulid(), headers: keptHeaders(headers) };
       await this.#jobs.put(this.#queue, message.content, properties, due || undefined);
-      this.#channel.ack(message);
+      this.#ack(message);
       return;
     }
     const progress = textOf(headers[PROGRESS]);
     this.#events.job({
       id: named,
       body: message.content,
-      failures: numberOf(headers[FAILURES]),
+      failures: countOf(headers[FAILURES]),
       // RabbitMQ 4 counts deliveries apart from those that were refused.
-      deliveries: 1 + Math.max(numberOf(headers['x-delivery-count']), numberOf(headers['x-acquired-count'])),
+      deliveries: 1 + Math.max(countOf(headers['x-delivery-count']), countOf(headers['x-acquired-count'])),
       ...(progress !== undefined && { progress }),
       settle: (outcome) => this.#settle(message, named, outcome),
     });
@@ -366,26 +405,8 @@ class RabbitmqConsumption implements Consumption {
         break;
       }
     }
-    this.#channel.ack(message);
+    this.#ack(message);
   }
-}
-
-/** What is in a queue, the oldest first: up to MOST. */
-async function take(channel: Channel, queue: string): Promise<ConsumeMessage[]> {
-  const count = Math.min(MOST, (await channel.checkQueue(queue)).messageCount);
-  const taken: ConsumeMessage[] = [];
-  if (count === 0) return taken;
-  await channel.prefetch(count);
-  let complete!: () => void;
-  const all = new Promise<void>((resolve) => (complete = resolve));
-  const { consumerTag } = await channel.consume(queue, (message) => {
-    if (message) taken.push(message);
-    if (!message || taken.length >= count) complete();
-  });
-  // Somebody else may be taking them too.
-  await deadline(all, CLOSE_TIMEOUT, 'taking').catch(() => undefined);
-  await channel.cancel(consumerTag);
-  return taken;
 }
 
 /** A channel that is made when it is needed, and again after it was closed. */
@@ -437,14 +458,14 @@ function deadJob(message: ConsumeMessage): DeadJob {
     reason?: string;
     time?: unknown;
   }[];
-  const deathAt = numberOf((death?.time as { value?: unknown } | undefined)?.value) * 1_000;
+  const deathAt = countOf((death?.time as { value?: unknown } | undefined)?.value) * 1_000;
   return {
     id: idOf(message),
     body: message.content,
     reason: textOf(headers[REASON]) ?? death?.reason ?? '',
-    attempts: numberOf(headers[ATTEMPTS]) || numberOf(headers[FAILURES]),
+    attempts: countOf(headers[ATTEMPTS]) || countOf(headers[FAILURES]),
     error: textOf(headers[ERROR]) ?? '',
-    at: numberOf(headers[AT]) || deathAt || numberOf(timestamp) * 1_000,
+    at: countOf(headers[AT]) || deathAt || countOf(timestamp) * 1_000,
   };
 }
 
@@ -460,8 +481,13 @@ function textOf(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
-function numberOf(value: unknown): number {
-  return typeof value === 'number' && Number.isFinite(value) ? value : 0;
+/** A broker takes back what was not acknowledged for half an hour, with all else that its consumer has. */
+function explained(cause: Error): Error {
+  if (!/delivery acknowledgement .* timed out/.test(cause.message)) return cause;
+  const advice = 'do it in parts, or give the queue a longer consumer_timeout (docs/jobs.md)';
+  return new BroadcastError('UNAVAILABLE', `a job took too long for RabbitMQ, and is delivered again: ${advice}`, {
+    cause,
+  });
 }
 
 /** Says what to do about a queue that is there already, and different. */

@@ -8,17 +8,18 @@ import type { Redis } from 'ioredis';
 import { deadline, pause } from '../deadline.js';
 import { BroadcastError, toError } from '../errors.js';
 import { idInside } from '../job.js';
-import type {
-  ConsumeEvents,
-  ConsumeOptions,
-  Consumption,
-  DeadJob,
-  DeadSelection,
-  EnqueueOptions,
-  JobQueues,
-  Outcome,
-  QueueStats,
-  StoredJob,
+import {
+  countOf,
+  type ConsumeEvents,
+  type ConsumeOptions,
+  type Consumption,
+  type DeadJob,
+  type DeadSelection,
+  type EnqueueOptions,
+  type JobQueues,
+  type Outcome,
+  type QueueStats,
+  type StoredJob,
 } from '../job-queues.js';
 import { AGAIN, DEAD, DONE, ENQUEUE, GROUP, REPLAY, STATS, TICK, TIDY } from './redis.jobs.scripts.js';
 import type { Script, ScriptArgs } from './redis.script.js';
@@ -239,7 +240,7 @@ class RedisConsumption implements Consumption {
     this.#held.add(entry);
     this.#events.job({
       ...{ id, body, deliveries, progress },
-      failures: Number(stored.get('failures') ?? 0) || 0,
+      failures: countOf(Number(stored.get('failures') ?? 0)),
       settle: (outcome) => this.#settle(entry, { id, job: body, progress }, outcome),
     });
   }
@@ -342,8 +343,8 @@ function deadJob(entry: string, letter: Fields): DeadJob {
     id: idOf(entry, letter),
     body: letter.get('job') ?? Buffer.alloc(0),
     reason: text('reason'),
-    attempts: Number(text('attempts')),
+    attempts: countOf(Number(text('attempts'))),
     error: text('error'),
-    at: Number(text('at')),
+    at: countOf(Number(text('at'))),
   };
 }
