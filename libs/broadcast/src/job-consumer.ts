@@ -88,9 +88,11 @@ export class JobConsumer {
   readonly #options: Required<WorkOptions>;
   readonly #around: JobConsumerSurroundings;
   readonly #closing = new AbortController();
-  /** What runs here by its part, and what ran here not long ago by its attempt: a job that comes again is not run again for that. */
+  /** What runs here, or ran here not long ago, by its stage: a job that comes again is not run again for that. */
   readonly #running = new Map<string, Promise<Outcome>>();
   readonly #ended = new Map<string, Outcome>();
+  /** What is with its handler, by its part: others may have put it back, with a failure more, because they took it for lost. */
+  readonly #handled = new Map<string, Promise<Outcome>>();
   /** What was done here when the broker had taken it for lost: others may have put it back since. */
   readonly #untold = new Map<string, { outcome: Outcome; until: number }>();
   readonly #held = new Set<Held>();
@@ -274,17 +276,20 @@ export class JobConsumer {
   #outcome(delivery: Delivery): Promise<Outcome> {
     const part = partOf(delivery);
     const stage = `${part}\0${delivery.failures}`;
-    const running = this.#running.get(part);
+    const again = attemptOf(delivery) > 1;
+    const running = this.#running.get(stage) ?? (again ? this.#handled.get(part) : undefined);
     if (running) return running;
     const known = delivery.deliveries > 1 ? this.#ended.get(stage) : undefined;
     if (known) return Promise.resolve(known);
-    const untold = attemptOf(delivery) > 1 ? this.#untold.get(part) : undefined;
+    const untold = again ? this.#untold.get(part) : undefined;
     this.#untold.delete(part);
     if (untold && performance.now() < untold.until) return Promise.resolve(untold.outcome);
     const outcome = this.#judge(delivery);
-    this.#running.set(part, outcome);
+    this.#running.set(stage, outcome);
+    if (delivery.deliveries <= 1) this.#handled.set(part, outcome);
     void outcome.then((known) => {
-      this.#running.delete(part);
+      this.#running.delete(stage);
+      if (this.#handled.get(part) === outcome) this.#handled.delete(part);
       this.#ended.delete(stage);
       this.#ended.set(stage, known);
       for (const oldest of this.#ended.keys()) if (this.#ended.size > REMEMBERED) this.#ended.delete(oldest);

@@ -138,6 +138,33 @@ describe('working', () => {
     finish();
   });
 
+  it('takes its own success for the end of a job that another worker has put back as lost', async () => {
+    const { bus, transport } = await stage();
+    const jobs: Job[] = [];
+    let finish!: () => void;
+    const handle = (job: Job) => {
+      jobs.push(job);
+      return new Promise<void>((resolve) => (finish = resolve));
+    };
+    bus.jobs.consume('q', { handle });
+    const first = await granted(transport);
+    first.answer = () => Promise.reject(new Error('the channel is closed'));
+    first.deliver(PACKET);
+    await until('it runs', () => jobs.length === 1);
+    first.events.lost(new Error('a job took too long'));
+    const second = await granted(transport, 2);
+    second.deliver(PACKET, { failures: 1 }); // while it runs
+    finish();
+    await until('its end is told', () => second.settled.length === 1);
+    second.deliver(PACKET, { failures: 1 }); // after its end
+    await until('and told again', () => second.settled.length === 2);
+    expect(second.settled).toEqual([{ kind: 'done' }, { kind: 'done' }]);
+    expect(jobs).toHaveLength(1);
+    second.deliver(PACKET, { failures: 1 }); // told already: another one of the same name
+    await until('it runs anew', () => jobs.length === 2);
+    finish();
+  });
+
   it('puts off what was delivered more than once: it may be what ended its worker', async () => {
     const { bus, transport } = await stage();
     const jobs: Job[] = [];
