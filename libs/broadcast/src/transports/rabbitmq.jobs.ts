@@ -9,7 +9,7 @@
 import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import { deadline } from '../deadline.js';
 import { BroadcastError, toError } from '../errors.js';
-import { idInside } from '../job.js';
+import { idInside, isJobId } from '../job.js';
 import {
   countOf,
   type ConsumeEvents,
@@ -110,7 +110,7 @@ export class RabbitmqJobs implements JobQueues {
       Promise.all(
         letters.map((letter) => {
           const headers = foreignHeaders(letter.properties.headers);
-          return this.put(queue, letter.content, { messageId: idOf(letter), headers });
+          return this.put(queue, letter.content, { messageId: nameOf(letter) ?? ulid(), headers });
         }),
       );
     return this.#takeAway(queue, selection, again);
@@ -358,7 +358,7 @@ class RabbitmqConsumption implements Consumption {
     this.#open.add(message);
     const headers = message.properties.headers ?? {};
     const due = countOf(headers[DUE]);
-    const named = idInside(message.content) ?? textOf(message.properties.messageId);
+    const named = nameOf(message);
     if (due > Date.now() + SOON || named === undefined) {
       // Nobody has seen it yet. It needs a name first: a redelivery of this one could not be told from another message.
       const properties = { messageId: named ?? ulid(), headers: keptHeaders(headers) };
@@ -469,8 +469,14 @@ function deadJob(message: ConsumeMessage): DeadJob {
   };
 }
 
-function idOf({ content, properties }: ConsumeMessage): string {
-  return idInside(content) ?? textOf(properties.messageId) ?? '';
+function idOf(message: ConsumeMessage): string {
+  return nameOf(message) ?? '';
+}
+
+/** What can be sent again: bytes that are no UTF-8 become more than they were. */
+function nameOf({ content, properties }: ConsumeMessage): string | undefined {
+  const messageId: unknown = properties.messageId;
+  return idInside(content) ?? (isJobId(messageId) ? messageId : undefined);
 }
 
 function keyOf(routingKey: string, messageId: unknown): string {
