@@ -62,6 +62,8 @@ class Handlers {
   }
 }
 
+/** Of the applications of the case. */
+const strategies: BroadcastServer[] = [];
 const open: { close(): Promise<unknown> }[] = [];
 
 async function start(
@@ -78,7 +80,9 @@ async function start(
   const app = testing.createNestApplication({ logger: false });
   open.push(app);
   const bus = app.get(Bus);
-  app.connectMicroservice({ strategy: new BroadcastServer(bus, { askerInterval }) });
+  const strategy = new BroadcastServer(bus, { askerInterval });
+  strategies.push(strategy);
+  app.connectMicroservice({ strategy });
   await app.startAllMicroservices();
   return app.init();
 }
@@ -123,6 +127,7 @@ const newPrefix = () => `n${randomBytes(4).toString('hex')}.`;
 beforeEach(() => Object.assign(counts, { begun: 0, ended: 0 }));
 afterEach(async () => {
   jest.restoreAllMocks();
+  strategies.splice(0);
   await Promise.all(open.splice(0).map((each) => each.close()));
 });
 
@@ -256,11 +261,10 @@ describe.each(transports)('answers over %s', (_name, prepare) => {
   });
 
   it('no longer come from one that closes, which says so', async () => {
-    const app = await start(transport(), [Handlers]);
-    const bus = await startBus(transport());
-    const client = new BroadcastClient(bus, { discovery: 300 });
+    await start(transport(), [Handlers]);
+    const client = new BroadcastClient(await startBus(transport()), { discovery: 300 });
     expect(await whole(client.send('echo', 1))).toEqual({ parts: [1] });
-    for (const each of app.getMicroservices()) await each.close();
+    await strategies[0]!.close();
     expect(await whole(client.send('echo', 1))).toMatchObject({ code: 'NO_LISTENER' });
   });
 });
