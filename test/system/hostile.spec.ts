@@ -272,7 +272,7 @@ describe('npm run fuzz', () => {
         '--surface',
         surface,
         '--inputs',
-        '2000',
+        '1000',
         '--seed',
         '7',
         '--json',
@@ -280,7 +280,7 @@ describe('npm run fuzz', () => {
       ]);
       const code = await fuzz.end();
       const { inputs, findings } = JSON.parse(fuzz.output()) as { inputs: number; findings: object[] };
-      expect([code, inputs, findings]).toEqual([0, 2_000, []]);
+      expect([code, inputs, findings]).toEqual([0, 1_000, []]);
     },
     60_000,
   );

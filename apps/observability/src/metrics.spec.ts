@@ -102,6 +102,7 @@ describe('the metrics of a process', () => {
       'state',
       'queue',
       'quantile',
+      'bound',
       'le',
     ];
     expect([...labels].filter((label) => !known.includes(label!))).toEqual([]);
