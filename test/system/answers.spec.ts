@@ -293,7 +293,8 @@ describe.each(networks)('answers over %s, when the network fails', (_name, prepa
     gate.pass();
     const end = await ended;
     if (end === 'complete') expect(parts).toHaveLength(100);
-    else expect(end).toBe('LINK_LOST');
+    // Where the link stays away for longer than a part may take, that is what it comes to.
+    else expect(['LINK_LOST', 'TIMEOUT']).toContain(end);
     expect(parts).toEqual(parts.map((_, i) => i));
     await until('the stream is let go', () => counts.ended === 1);
   });
