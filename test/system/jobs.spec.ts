@@ -269,6 +269,6 @@ it('the command says what it can do, and that the embedded transport has nothing
   const embedded = runNode(['dist/apps/cli/src/main.js', 'jobs', 'stats', 'rooms']);
   expect(await embedded.end()).toBe(2);
   expect(embedded.output()).toMatch(
-    /^BAD_REQUEST: the embedded transport .* set BROADCAST_TRANSPORT=redis or rabbitmq/,
+    /^roomcast: the embedded transport .* set BROADCAST_TRANSPORT=redis or rabbitmq/,
   );
 });
