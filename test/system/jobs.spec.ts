@@ -268,7 +268,5 @@ it('the command says what it can do, and that the embedded transport has nothing
   for (const word of ['stats', 'add', 'dead list', 'dead replay', 'dead purge']) expect(help.output()).toContain(word);
   const embedded = runNode(['dist/apps/cli/src/main.js', 'jobs', 'stats', 'rooms']);
   expect(await embedded.end()).toBe(2);
-  expect(embedded.output()).toMatch(
-    /^roomcast: the embedded transport .* set BROADCAST_TRANSPORT=redis or rabbitmq/,
-  );
+  expect(embedded.output()).toMatch(/^roomcast: the embedded transport .* set BROADCAST_TRANSPORT=redis or rabbitmq/);
 });
