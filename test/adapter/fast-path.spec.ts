@@ -126,6 +126,9 @@ async function written(line: Wire, server: Server, act: () => unknown): Promise<
   return line.between('begin', 'end');
 }
 
+/** What holds on the fast path alone: the ordinary way lets what waits go with the server. */
+const FAST = { adapter: { fast: true } };
+
 describe.each(transports)('the fast path over %s', (_name, prepare) => {
   const stage = new Stage(prepare);
 
@@ -237,7 +240,7 @@ describe.each(transports)('the fast path over %s', (_name, prepare) => {
     });
 
     it('for what is volatile and would have to wait, on the instance and on others', async () => {
-      const [here, there] = [await stage.instance(), await stage.instance()];
+      const [here, there] = [await stage.instance(FAST), await stage.instance(FAST)];
       await acquainted([here, there]);
       const visitor = await stage.visit(here, '/', { transports: ['websocket'] });
       await join([visitor], 'r');
@@ -280,7 +283,7 @@ describe.each(transports)('the fast path over %s', (_name, prepare) => {
     ];
 
     it.each(ends)('when %s', async (_how, end) => {
-      const instance = await stage.instance();
+      const instance = await stage.instance(FAST);
       const visitor = await stage.visit(instance, '/', { transports: ['websocket'] });
       await join([visitor], 'r');
       for (let i = 0; i < 3; i++) instance.server.to('r').emit('n', i);
