@@ -15,6 +15,8 @@ const SOCKETS = 16;
 const PATIENCE = 10_000;
 /** After so many inputs a socket is exchanged for a fresh one. */
 const LIFE = 400;
+/** With an id or without one. */
+const GOODBYE = /^41\d*$/;
 
 const name = fc.oneof(
   { weight: 3, arbitrary: fc.constantFrom('room:join', 'room:join', 'room:leave', 'room:send', 'room:send') },
@@ -234,6 +236,8 @@ class Stranger {
     const ws = await this.#open();
     this.#tainted = true;
     ws.send(data, { binary });
+    // A goodbye: what is asked in the same turn after it is not answered, and the connection is left as it is.
+    if (GOODBYE.test(data)) ws.terminate();
   }
 
   async attachments({ head, parts }) {
