@@ -394,7 +394,8 @@ class Stranger {
   }
 
   #acknowledged(said) {
-    const [, id, json] = /^43(\d+)(.*)$/s.exec(said) ?? [];
+    // A large number comes back as JSON writes it.
+    const [, id, json] = /^43(\d[^[]*)(.*)$/s.exec(said) ?? [];
     if (json === undefined) return this.#parts.tally.find(`acknowledges with ${show(said)}`, 'a request');
     this.#answer(Number(id), JSON.parse(json)[0]);
   }
