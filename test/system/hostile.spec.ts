@@ -92,6 +92,32 @@ describe.each(pairs)('names that every object has, over %s', (_transport, start)
       expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
     },
   );
+
+  it('nesting is bounded: what is stored can be written again', async () => {
+    const ann = new Client(pair.urls[0], 'ann');
+    clients.push(ann);
+    await ann.join('deep');
+    for (const levels of [100, 1_000, 2_500, 3_000, 3_500, 4_000, 5_000, 7_000, 20_000]) {
+      const data: unknown = JSON.parse('['.repeat(levels) + ']'.repeat(levels));
+      // What is too deep for this client's own JSON.stringify is sent as it is.
+      const packet = JSON.stringify(['room:send', { room: 'deep', event: 'chat', data: 0 }]);
+      const text = packet.replace('"data":0', `"data":${'['.repeat(levels)}${']'.repeat(levels)}`);
+      const { engine } = ann.socket.io;
+      engine.write(`2${text}`);
+      if (levels < 500) await until('it is heard', () => ann.chats.length === 1);
+      else if (levels < 3_000) {
+        const answer = await ann.ask('room:send', { room: 'deep', event: 'chat', data });
+        expect(answer).toMatchObject({
+          error: { code: 'BAD_REQUEST', message: expect.stringContaining('levels') as string },
+        });
+      }
+      expect(await ann.ask('room:history', { room: 'deep' })).toMatchObject({ ok: true, messages: { length: 1 } });
+    }
+    const later = new Client(pair.urls[1], 'bob');
+    clients.push(later);
+    expect(await later.ask('room:join', { room: 'deep' })).toMatchObject({ ok: true });
+    expect(await later.ask('room:history', { room: 'deep' })).toMatchObject({ ok: true, messages: { length: 1 } });
+  });
 });
 
 describe.each([

@@ -44,6 +44,23 @@ export function isAck(argument: unknown): argument is (answer: Refusal) => void 
   return typeof argument === 'function';
 }
 
+/**
+ * Socket.IO writes an answer as JSON when it is given. Where that fails (it is too long for a text, for example) the client
+ * is told so: what is thrown here is thrown into Nest's stream of answers, and ends the process.
+ *
+ * @param failed told why
+ */
+export function guarded(ack: (answer: Refusal) => void, failed: (error: unknown) => void): (answer: Refusal) => void {
+  return (answer) => {
+    try {
+      ack(answer);
+    } catch (error) {
+      failed(error);
+      ack(refusalOf(error));
+    }
+  };
+}
+
 /** How long a client should wait before it asks again while the broker is away, in ms. */
 export const RETRY_AFTER = 2_000;
 

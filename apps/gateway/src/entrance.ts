@@ -1,11 +1,11 @@
 /*
  * The way in: who a socket is, whether it may enter, and which of its packets are requests at all.
  */
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
 import type { Server, Socket } from 'socket.io';
 import { AccessService } from './access/access.service.js';
-import { isAck, refusalOf, RequestError } from './answer.js';
+import { guarded, isAck, refusalOf, RequestError } from './answer.js';
 import { DrainService } from './drain.service.js';
 import { LimitsService } from './limits/limits.service.js';
 import { ModerationService, type Settle } from './moderation/moderation.service.js';
@@ -28,6 +28,7 @@ interface WebSocket {
 
 @Injectable()
 export class Entrance {
+  readonly #logger = new Logger('Entrance');
   readonly #access: AccessService;
   readonly #drain: DrainService;
   readonly #limits: LimitsService;
@@ -115,12 +116,13 @@ export class Entrance {
     const session = this.#sessions.begin(socket, identity);
     this.#access.watch(session);
     socket.use((packet, proceed) => {
+      const ack: unknown = packet.at(-1);
       try {
         this.#checkRequest(session, packet);
       } catch (error) {
-        const ack: unknown = packet.at(-1);
         return isAck(ack) ? ack(refusalOf(error)) : undefined;
       }
+      if (isAck(ack)) packet[packet.length - 1] = guarded(ack, (error) => this.#logger.error(error));
       proceed();
     });
   }
@@ -131,7 +133,8 @@ export class Entrance {
     // As many as were joined: who has come too far must be able to go.
     else if (event !== 'room:leave' || !isIn(session, body)) this.#limits.request(session);
     if (REQUESTS.some((request) => request === event)) return;
-    const name = JSON.stringify(String(event).slice(0, 64));
+    // Socket.IO lets a packet without arguments through: the first is then the way to answer.
+    const name = isAck(event) ? 'without a name' : JSON.stringify(String(event).slice(0, 64));
     throw new RequestError('BAD_REQUEST', `unknown request ${name}: expected one of ${REQUESTS.join(', ')}`);
   }
 }

@@ -7,6 +7,7 @@
  * The text frame is the Socket.IO packet `45<n>-[<nsp>,]<args>` with placeholders in its arguments. Frames are as
  * RFC 6455 has them from a server: unfragmented, unmasked.
  */
+import { checkDepth } from './depth.js';
 import { BroadcastError } from './errors.js';
 
 /** First byte of the layout. A text message begins with `{`. */
@@ -36,10 +37,11 @@ export function hasBinary(value: unknown, own = true): boolean {
   return Object.values(value).some((item) => hasBinary(item));
 }
 
-/** @throws whatever `JSON.stringify` throws */
+/** @throws BroadcastError `BAD_REQUEST` when they nest too deep, and whatever `JSON.stringify` throws */
 export function encodeBinary(header: { v: number; nsp?: string }, args: readonly unknown[]): Buffer {
   const attachments: Buffer[] = [];
   const packet = JSON.stringify(extract(args, attachments));
+  checkDepth(packet, 'BAD_REQUEST');
   const head = Buffer.from(JSON.stringify(header));
   const prefix = Buffer.allocUnsafe(PREFIX_BYTES);
   prefix[0] = BINARY;

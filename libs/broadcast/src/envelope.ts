@@ -9,6 +9,7 @@
  */
 import { isAscii, isUtf8 } from 'node:buffer';
 import { BINARY, decodeBinaryBody, decodeBinaryHeader, encodeBinary, hasBinary, restore } from './binary.js';
+import { checkDepth } from './depth.js';
 import { BroadcastError } from './errors.js';
 import { ulid } from './ulid.js';
 
@@ -82,10 +83,12 @@ const RESERVED_SERVER_EVENTS = new Set(['connect', 'connection', 'new_namespace'
  */
 export function encode(header: Omit<Header, 'v'>, args: readonly unknown[], json?: string): Buffer {
   try {
-    if (json !== undefined) return Buffer.from(`${JSON.stringify({ v: 1, ...header }).slice(0, -1)},"args":${json}}`);
-    if (hasBinary(args)) return encodeBinary({ v: 1, ...header }, args);
-    return Buffer.from(JSON.stringify({ v: 1, ...header, args }));
+    if (json === undefined && hasBinary(args)) return encodeBinary({ v: 1, ...header }, args);
+    const written = json ?? JSON.stringify(args);
+    checkDepth(written, 'BAD_REQUEST');
+    return Buffer.from(`${JSON.stringify({ v: 1, ...header }).slice(0, -1)},"args":${written}}`);
   } catch (cause) {
+    if (cause instanceof BroadcastError) throw cause;
     throw new BroadcastError('BAD_REQUEST', 'the arguments cannot be encoded as JSON: send plain data', { cause });
   }
 }
@@ -95,8 +98,10 @@ export function encode(header: Omit<Header, 'v'>, args: readonly unknown[], json
  * object and then as JSON takes longer than all else that saying something takes here.
  *
  * @param json the arguments
+ * @throws BroadcastError `BAD_REQUEST` when they nest too deep
  */
 export function encodePlain({ id, at, origin, nsp }: PlainHeader, room: string, json: string): Buffer {
+  checkDepth(json, 'BAD_REQUEST');
   const inNamespace = nsp === undefined ? '' : `"nsp":${JSON.stringify(nsp)},`;
   return Buffer.from(
     `{"v":1,"id":${JSON.stringify(id)},"at":${at},"origin":${JSON.stringify(origin)},${inNamespace}"raw":1,"room":${JSON.stringify(room)},"args":${json}}`,
@@ -134,6 +139,7 @@ export function decode(payload: Buffer): Message | typeof NEWER {
     const checked = checkHeader(header);
     const message = { header: checked, ...decodeBinaryBody(body, checked.nsp) };
     if (!isUtf8(message.args)) throw unreadable('expected "args" in UTF-8');
+    checkDepth(message.args.toString(), 'UNREADABLE');
     checkArgs(checked, decodeArgs(message));
     return message;
   }
@@ -143,7 +149,7 @@ export function decode(payload: Buffer): Message | typeof NEWER {
 /** The arguments as values; bytes come as `Buffer`. @throws BroadcastError `UNREADABLE` */
 export function decodeArgs({ args, frames }: Pick<Message, 'args' | 'frames'>): unknown[] {
   const values = parse(args.toString()) as unknown[];
-  return frames.length === 0 ? values : bounded(() => restore(values, frames) as unknown[]);
+  return frames.length === 0 ? values : (restore(values, frames) as unknown[]);
 }
 
 /** An argument that has to be a text. @throws BroadcastError `UNREADABLE` */
@@ -185,8 +191,10 @@ function decodeOwn(payload: Buffer): Message | typeof NEWER | undefined {
   if (!isObject(header) || header['v'] !== 1) return undefined;
   const message = { header: checkHeader(header), args: payload.subarray(end + 8, last), frames: [] };
   if (text === undefined && !isUtf8(message.args)) return undefined;
+  const args = text?.slice(end + 8, last) ?? message.args.toString();
   try {
-    checkArgs(message.header, JSON.parse(text?.slice(end + 8, last) ?? message.args.toString()));
+    checkArgs(message.header, JSON.parse(args));
+    checkDepth(args, 'UNREADABLE');
   } catch (error) {
     if (error instanceof BroadcastError) throw error;
     return undefined; // `args` was not the last field after all.
@@ -196,9 +204,11 @@ function decodeOwn(payload: Buffer): Message | typeof NEWER | undefined {
 
 /** Reads the whole message: an envelope by another encoder, or an object with an `event`. */
 function decodeAny(payload: Buffer): Message | typeof NEWER {
-  const value = parse(payload.toString());
+  const text = payload.toString();
+  const value = parse(text);
   if (isNewer(value)) return NEWER;
   if (!isObject(value)) throw unreadable('expected a JSON object');
+  checkDepth(text, 'UNREADABLE');
   if (value['v'] === 1 && Array.isArray(value['args'])) {
     const { args, ...header } = value;
     const checked = checkHeader(header);
@@ -228,18 +238,9 @@ function parse(json: string): unknown {
   }
 }
 
+/** @param args out of a text that does not nest too deep */
 function write(args: readonly unknown[]): Buffer {
-  return bounded(() => Buffer.from(JSON.stringify(args)));
-}
-
-/** JSON may nest deeper than the stack: it can be parsed, but not walked. */
-function bounded<T>(walk: () => T): T {
-  try {
-    return walk();
-  } catch (thrown) {
-    if (thrown instanceof RangeError) throw unreadable('expected less nesting');
-    throw thrown;
-  }
+  return Buffer.from(JSON.stringify(args));
 }
 
 function isNewer(header: unknown): boolean {
