@@ -62,6 +62,8 @@ try {
   await broker?.stop();
   if (options.keep || process.exitCode === 1) console.error(`The log of the gateway is in ${logs}`);
   else rmSync(logs, { recursive: true });
+  // Strangers would go on to ask a gateway that has crashed.
+  process.exit();
 }
 
 async function fuzz() {
@@ -80,9 +82,10 @@ async function fuzz() {
   // What is only built once is not what grows.
   const first = Math.min(inputs, Math.max(200, Math.round(inputs / 20)));
   const progress = setInterval(() => say(`${surface.sent} inputs, longest word ${pair.longest} ms`), PROGRESS);
-  await surface.send(first);
+  const send = (count) => Promise.race([surface.send(count), crash(surface)]);
+  await send(first);
   const before = await subject.memory();
-  if (inputs > first) await surface.send(inputs - first);
+  if (inputs > first) await send(inputs - first);
   clearInterval(progress);
   await surface.stop();
   say('all is sent: waiting until it is forgotten');
@@ -109,6 +112,12 @@ async function fuzz() {
     found: tally.found,
     findings: tally.findings,
   };
+}
+
+/** Rejects when the gateway is gone before all is sent. */
+async function crash(surface) {
+  while (subject.running) await sleep(500);
+  throw new Error(`${subject.crashes.join() || 'the gateway is gone'}, after ${surface.sent} inputs`);
 }
 
 /** Connections are gone, and memory is what it was; or else that is found. */

@@ -10,25 +10,20 @@ const CRASH = /unhandled ?rejection|uncaught ?exception|MaxListenersExceeded|hea
 
 export class Subject extends GatewayProcess {
   #log;
-  #inspector = new Inspector();
 
   constructor({ environment, ...options }) {
     super({ ...options, environment: { NODE_OPTIONS: '--inspect=127.0.0.1:0', ...environment } });
     this.#log = join(options.logs, `${options.name}.log`);
   }
 
-  async start() {
-    await super.start();
-    await this.#inspector.open(readFileSync(this.#log, 'utf8'));
-  }
-
-  async end(signal) {
-    this.#inspector.close();
-    await super.end(signal);
-  }
-
-  memory() {
-    return this.#inspector.memory();
+  /** Looked into for a moment only: a process that crashes waits until nobody does, and would seem to hang. */
+  async memory() {
+    const inspector = await new Inspector().open(readFileSync(this.#log, 'utf8'));
+    try {
+      return await inspector.memory();
+    } finally {
+      inspector.close();
+    }
   }
 
   /** @returns {Promise<{ connections: number, broker: Record<string, number>, refused: Record<string, number> }>} */
