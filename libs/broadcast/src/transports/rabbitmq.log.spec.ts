@@ -2,6 +2,7 @@ import type { Channel as AmqpChannel, ConsumeMessage } from 'amqplib';
 import fc from 'fast-check';
 import type { LogPage } from '../transport.js';
 import { RabbitmqLog, type LogMemory } from './rabbitmq.log.js';
+import { StreamIds } from './rabbitmq.ids.js';
 import { brokerNames, MARK_KEY } from './rabbitmq.names.js';
 import { FARTHEST } from './rabbitmq.scans.js';
 import { Places } from './rabbitmq.places.js';
@@ -26,8 +27,7 @@ class Stream {
     this.end = end;
     this.memory = {
       ...(last !== undefined && { last: { offset: last, message: message(last, `old-${last}`) } }),
-      ids: new Map(),
-      clock: 0,
+      ids: new StreamIds({ idWindow: 60_000, maxIds: 1_000, forgot: () => this.forgotten++ }),
       places: new Places(),
       channels: new Map([['room.r', 'log:r']]),
     };
@@ -67,7 +67,7 @@ class Stream {
         prefetch: 500,
         idWindow: 60_000,
         maxIds: 1_000,
-        forgot: () => this.forgotten++,
+        forgot: () => undefined,
       },
       brokerNames('', 'i', 'n'),
       {
@@ -167,7 +167,7 @@ describe('a link that resumes in the stream', () => {
 
   it('passes over a copy of what was heard before', async () => {
     const stream = new Stream(10, 12);
-    stream.memory.ids.set('room.r\nold-9', { place: 10, at: Date.now() });
+    stream.memory.ids.add(message(9, 'old-9'));
     await stream
       .log((offset, hear) => {
         for (const each of [message(10, 'old-10'), message(11, 'old-9'), message(12, 'new')]) hear(each);
@@ -187,7 +187,7 @@ describe('the first link of a process', () => {
         return true;
       })
       .start();
-    expect([...stream.memory.ids.keys()]).toEqual(expect.arrayContaining(['room.r\nold-11', 'room.r\nold-12']));
+    expect([11, 12].map((at) => stream.memory.ids.placeOf('room.r', `old-${at}`))).toEqual([12, 13]);
     expect(stream).toMatchObject({ heard: [], gaps: [] });
   });
 

@@ -12,17 +12,17 @@
 import type { Channel as AmqpChannel, ConsumeMessage } from 'amqplib';
 import { deadline } from '../deadline.js';
 import { BroadcastError } from '../errors.js';
-import { epochOf, offsetOf, positionOf, type Mark, type Position } from '../position.js';
-import type { AppendOptions, Channel, LinkEvents, LogEntry, LogPage, ReadOptions, RoomLog } from '../transport.js';
+import type { Mark, Position } from '../position.js';
+import type { AppendOptions, Channel, LinkEvents, LogPage, ReadOptions, RoomLog } from '../transport.js';
 import { ulid } from '../ulid.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
-import { MARK_KEY, routingKey, SENT_HEADER, type BrokerNames } from './rabbitmq.names.js';
+import { idOf, offset, place, position } from './rabbitmq.entries.js';
+import { StreamIds, type StreamIdsOptions } from './rabbitmq.ids.js';
+import { MARK_KEY, routingKey, type BrokerNames } from './rabbitmq.names.js';
 import { Places } from './rabbitmq.places.js';
-import { FARTHEST, isSkip, offset, StreamScans, type Scanned } from './rabbitmq.scans.js';
+import { StreamReads } from './rabbitmq.reads.js';
+import { isSkip, StreamScans } from './rabbitmq.scans.js';
 
-/** All positions are of one log, whose identity the ids in it prove. */
-const EPOCH = 's';
-const EPOCH_START = positionOf(EPOCH, 0);
 /** How long the first message may take that shows where the stream goes on, and the next of those of late, in ms. */
 const PATIENCE = 2_000;
 /** How long a link waits for the messages of late while it gets on with them, in ms. It reads the rest when it is open. */
@@ -32,22 +32,17 @@ const ECHO = 1_000;
 /** Pause before a message is published again that the stream could not take yet, in ms. */
 const BOOT_PAUSE = 50;
 
-const NOTHING: Scanned = { messages: [], skipped: false };
-
 /** What a link hands on to the next: where it was, and the ids of late. */
 export interface LogMemory {
   last?: { offset: number; message: ConsumeMessage };
-  /** By routing key and id, oldest first, with the place of the first copy, and when it was sent by the clock of the stream. */
-  readonly ids: Map<string, { place: number; at: number }>;
-  /** The newest time, in ms since 1970, at which a message was sent: an id's age is told by what is in the stream alone. */
-  clock: number;
+  readonly ids: StreamIds;
   /** Where the messages of all rooms are. */
   readonly places: Places;
   /** By routing key: rooms that are listened to. */
   readonly channels: Map<string, Channel>;
 }
 
-export interface LogParts {
+export interface LogParts extends StreamIdsOptions {
   /** Publishes as mandatory. Resolves when it is confirmed, rejects when it is returned. */
   publish: (key: string, payload: Buffer, id: string) => Promise<void>;
   /** A channel that ends the link when it fails. */
@@ -56,11 +51,6 @@ export interface LogParts {
   /** Aborted when what arrives is not heard any more. */
   readonly signal: AbortSignal;
   readonly prefetch: number;
-  readonly idWindow: number;
-  /** Ids that are kept, however young. */
-  readonly maxIds: number;
-  /** One of them had to go before its time. */
-  readonly forgot: () => void;
 }
 
 type Consume = (offset: unknown) => Promise<string>;
@@ -71,7 +61,7 @@ export class RabbitmqLog implements RoomLog {
   readonly #parts: LogParts;
   readonly #names: BrokerNames;
   readonly #events: LinkEvents;
-  readonly #scans: StreamScans;
+  readonly #reads: StreamReads;
   /** Who waits for a message of its own to come back. */
   readonly #echoes = new Map<string, Set<(place: number) => void>>();
   /** Settles when what was said before this link is heard, as far as that can be known: what is read ends there. */
@@ -90,8 +80,8 @@ export class RabbitmqLog implements RoomLog {
     this.#names = names;
     this.#events = events;
     this.#ended = new Promise((resolve) => parts.signal.addEventListener('abort', () => resolve()));
-    this.#scans = new StreamScans(parts.channel, names.log, parts.failed);
-    this.memory = memory ?? { ids: new Map(), clock: 0, places: new Places(), channels: new Map() };
+    this.memory = memory ?? { ids: new StreamIds(parts), places: new Places(), channels: new Map() };
+    this.#reads = new StreamReads(new StreamScans(parts.channel, names.log, parts.failed), this.memory);
   }
 
   /** Begins to follow the stream: where the link before was, or now. */
@@ -118,87 +108,21 @@ export class RabbitmqLog implements RoomLog {
 
   async append(room: string, payload: Buffer, { id }: AppendOptions): Promise<Position | undefined> {
     const key = routingKey(`room:${room}`);
-    const known = this.#placeOf(key, id);
+    const known = this.memory.ids.placeOf(key, id);
     if (known !== undefined) return position(known);
     const echo = this.#echo(`${key}\n${id}`);
     try {
       await this.#parts.publish(key, payload, id);
-      const place = this.#placeOf(key, id) ?? (await within(ECHO, echo.place));
+      const place = this.memory.ids.placeOf(key, id) ?? (await within(ECHO, echo.place));
       return place === undefined ? undefined : position(place);
     } finally {
       echo.stop();
     }
   }
 
-  async read(room: string, { from, before, limit }: ReadOptions): Promise<LogPage> {
+  async read(room: string, options: ReadOptions): Promise<LogPage> {
     if (this.#caughtUp) await Promise.race([this.#caughtUp, this.#ended]);
-    const key = routingKey(`room:${room}`);
-    const end = this.memory.last?.offset ?? -1;
-    if (epochOf(from ?? before ?? EPOCH_START) !== EPOCH) return { entries: [], more: before !== undefined };
-    if (from !== undefined) return this.#readOn(key, { from, end, limit });
-    const stop = before === undefined ? end : Math.min(end, offsetOf(before) - 2);
-    const found = await this.#lastOf(key, stop, limit + 1);
-    const entries = found.messages.map((each) => this.#entry(each));
-    return { entries: entries.slice(-limit), more: entries.length > limit || found.more };
-  }
-
-  /** What is at a place, and the messages of a room after it. */
-  async #readOn(key: string, { from, end, limit }: { from: Position; end: number; limit: number }): Promise<LogPage> {
-    const start = offsetOf(from) - 1;
-    if (start > end) return { entries: [], more: false };
-    const { last, places } = this.memory;
-    if (last && start === last.offset) return { at: this.#entry(last.message), entries: [], more: false };
-    // One more than is asked for.
-    const known = places.between(key, start + 1, end).slice(0, limit + 1);
-    const isKnown = places.from !== undefined && places.from <= start + 1;
-    const begin = isKnown ? known[0] : start + 1;
-    // Nobody would wait for more than this. Where nothing is known of it, it counts as what is not kept any more.
-    const farthest = (begin ?? 0) + FARTHEST;
-    const stop = known.findLast((offset) => offset <= farthest) ?? (places.from ?? Infinity) - 1;
-    const isFar = known.some((offset) => offset > farthest);
-    if (!isKnown && (isFar || Math.min(stop, end) > farthest)) return { entries: [], more: true };
-    const [{ first }, { messages, skipped }] = await Promise.all([
-      this.#scans.scan({ key, start, end: Math.max(0, start), limit: 1 }),
-      begin === undefined || begin > end
-        ? NOTHING
-        : this.#scans.scan({ key, start: begin, end: Math.min(stop, end), limit: limit + 1 }),
-    ]);
-    if (skipped) return { entries: [], more: true };
-    const found = first && offset(first) === start ? first : undefined;
-    // All streams begin alike. Nobody can have seen of which one this is the start: the id fits no one who comes back.
-    const isStart = start < 0 && (!first || offset(first) === 0);
-    const at = found ? this.#entry(found) : isStart ? { pos: from, id: '' } : undefined;
-    const entries = this.#firstCopies(found ? [found, ...messages] : messages).filter((message) => message !== found);
-    return {
-      at,
-      entries: entries.slice(0, limit).map((each) => this.#entry(each)),
-      more: isFar || entries.length > limit || messages.length > limit,
-    };
-  }
-
-  /** The last messages of a room up to an offset: those whose places are known are not looked for. */
-  async #lastOf(key: string, end: number, limit: number): Promise<{ messages: ConsumeMessage[]; more: boolean }> {
-    const { places } = this.memory;
-    const known = places.between(key, 0, end).slice(-limit);
-    const [start, last] = [known[0], known.at(-1)];
-    const [recent, older] = await Promise.all([
-      start === undefined || last === undefined
-        ? undefined
-        : this.#scans.scan({ key, start, end: last, limit: Infinity }),
-      known.length === limit
-        ? undefined
-        : this.#scans.scanBack({
-            key,
-            start: end - FARTHEST,
-            end: Math.min(end, (places.from ?? Infinity) - 1),
-            limit: limit - known.length,
-            keep: (messages) => this.#firstCopies(messages),
-          }),
-    ]);
-    // What is older than what was cut meanwhile is not kept any more either.
-    const before = recent?.skipped ? undefined : older;
-    const messages = this.#firstCopies([...(before?.messages ?? []), ...(recent?.messages ?? [])]);
-    return { messages, more: before?.more ?? false };
+    return this.#reads.read(routingKey(`room:${room}`), options);
   }
 
   /** One place for all: a message of this link's own that has come back. */
@@ -221,7 +145,7 @@ export class RabbitmqLog implements RoomLog {
    */
   async #begin(consume: Consume): Promise<void> {
     const from = Date.now() - this.#parts.idWindow;
-    this.memory.clock = from;
+    this.memory.ids.begin(from);
     await consume({ '!': 'timestamp', value: Math.floor(from / 1_000) });
     const mark = this.#mark();
     this.#readBehind(mark);
@@ -326,11 +250,10 @@ export class RabbitmqLog implements RoomLog {
       if (this.#delivering) this.#tell(last.offset, `it goes on at ${place(message)} only`, message);
     }
     this.memory.last = { offset: there, message };
-    // Whoever's clock is ahead must not make the others' ids old.
-    this.memory.clock = Math.max(this.memory.clock, Math.min(sentAt(message) ?? 0, Date.now()));
     const key = message.fields.routingKey;
-    const id: unknown = message.properties.messageId;
-    if (typeof id === 'string' && !this.#isNew(`${key}\n${id}`, message)) return;
+    const first = this.memory.ids.add(message);
+    for (const tell of this.#echoes.get(`${key}\n${idOf(message)}`) ?? []) tell(first);
+    if (first !== place(message)) return;
     this.memory.places.add(key, there);
     const channel = this.#delivering ? this.memory.channels.get(key) : undefined;
     if (!channel) return;
@@ -339,50 +262,6 @@ export class RabbitmqLog implements RoomLog {
     } catch {
       // Counted and told by whoever threw it; a stream takes nothing back.
     }
-  }
-
-  /** Keeps the place of an id, and tells who waits for it. Returns whether this is the first copy. */
-  #isNew(name: string, message: ConsumeMessage): boolean {
-    const { ids, clock } = this.memory;
-    const { idWindow, maxIds, forgot } = this.#parts;
-    const before = ids.get(name);
-    const known = before && clock - before.at < idWindow ? before : undefined;
-    if (!known) {
-      ids.delete(name);
-      ids.set(name, { place: place(message), at: clock });
-    }
-    for (const tell of this.#echoes.get(name) ?? []) tell(known?.place ?? place(message));
-    for (const [old, { at }] of ids) {
-      const isYoung = clock - at < idWindow;
-      if (isYoung && ids.size <= maxIds) break;
-      if (isYoung) forgot();
-      ids.delete(old);
-    }
-    return !known;
-  }
-
-  #placeOf(key: string, id: string): number | undefined {
-    const known = this.memory.ids.get(`${key}\n${id}`);
-    return known && Date.now() - known.at < this.#parts.idWindow ? known.place : undefined;
-  }
-
-  /** Leaves later copies out: those of messages whose first copy is known, or is among these. */
-  #firstCopies(messages: readonly ConsumeMessage[]): ConsumeMessage[] {
-    const first = new Map<string, ConsumeMessage>();
-    const { idWindow } = this.#parts;
-    return messages.filter((message) => {
-      const id: unknown = message.properties.messageId;
-      if (typeof id !== 'string') return true;
-      // Without a time, nobody can tell how much later it was: then it is a copy.
-      const sent = sentAt(message) ?? 0;
-      const isCopy = (at: number) => sent - at < idWindow;
-      const known = this.memory.ids.get(`${message.fields.routingKey}\n${id}`);
-      if (known && known.place < place(message) && isCopy(known.at)) return false;
-      const before = first.get(id);
-      if (before && isCopy(sentAt(before) ?? 0)) return false;
-      first.set(id, message);
-      return true;
-    });
   }
 
   #echo(name: string): { place: Promise<number>; stop: () => void } {
@@ -418,26 +297,6 @@ export class RabbitmqLog implements RoomLog {
       echo.stop();
     }
   }
-
-  #entry(message: ConsumeMessage): LogEntry {
-    const id: unknown = message.properties.messageId;
-    const entry = { pos: position(place(message)), payload: message.content };
-    return typeof id === 'string' ? { ...entry, id } : entry;
-  }
-}
-
-function place(message: ConsumeMessage): number {
-  return offset(message) + 1;
-}
-
-function position(place: number): Position {
-  return positionOf(EPOCH, place);
-}
-
-/** When a message was sent, in ms since 1970, as its sender says. */
-function sentAt({ properties }: ConsumeMessage): number | undefined {
-  const sent: unknown = properties.headers?.[SENT_HEADER];
-  return typeof sent === 'number' ? sent : undefined;
 }
 
 function keyOf(channel: Channel): string {

@@ -6,6 +6,7 @@ import type { Channel as AmqpChannel, ConsumeMessage } from 'amqplib';
 import { deadline } from '../deadline.js';
 import { BroadcastError, toError } from '../errors.js';
 import { Deliveries } from './rabbitmq.deliveries.js';
+import { offset } from './rabbitmq.entries.js';
 
 export interface ScanRequest {
   /** Routing key of the messages that are wanted. */
@@ -227,9 +228,4 @@ function isNear(one: Range, other: Range): boolean {
 /** Whether messages are missing between two offsets. A segment may begin with one that is the stream's own, which nobody hears. */
 export function isSkip(last: number, next: number): boolean {
   return next - last > 2;
-}
-
-/** The offset of a message in its stream. */
-export function offset(message: ConsumeMessage): number {
-  return Number(message.properties.headers?.['x-stream-offset']);
 }
