@@ -11,7 +11,8 @@ import {
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
-import { Bus, type BusOptions } from './bus.js';
+import { Bus } from './bus.js';
+import type { BusOptions } from './bus-options.js';
 import { optionsOf, readEnvironment, transportOf } from './environment.js';
 import type { BroadcastError } from './errors.js';
 import { Jobs } from './jobs.js';
@@ -96,7 +97,7 @@ function define(options: FactoryProvider | { provide: symbol; useValue: Broadcas
       {
         provide: Bus,
         inject: [BROADCAST_OPTIONS],
-        useFactory: ({ transport, ...bus }: BroadcastModuleOptions) => new Bus(transport, bus),
+        useFactory: busOf,
       },
       {
         provide: BusLifecycle,
@@ -113,6 +114,11 @@ function define(options: FactoryProvider | { provide: symbol; useValue: Broadcas
     ],
     exports: [Bus, Rooms, Jobs, BroadcastClient, BROADCAST_OPTIONS],
   };
+}
+
+/** What is left is for the bus, which refuses what it does not know. */
+function busOf({ transport, startTimeout: _, log: _log, maxMessageBytes: _bytes, ...options }: BroadcastModuleOptions) {
+  return new Bus(transport, options);
 }
 
 function fromEnvironment(): BroadcastModuleOptions {

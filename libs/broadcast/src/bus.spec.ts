@@ -1,4 +1,5 @@
-import { Bus, type BusOptions, type BusState } from './bus.js';
+import { Bus, type BusState } from './bus.js';
+import type { BusOptions } from './bus-options.js';
 import { BroadcastError } from './errors.js';
 import { Signature } from './signature.js';
 import { ScriptedTransport } from './testing/scripted.js';

@@ -11,6 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { backoff, type BackoffOptions } from './backoff.js';
+import { checkBusOptions, type BusOptions } from './bus-options.js';
 import { checkTransport } from './checks.js';
 import { Control } from './control.js';
 import { deadline, pause } from './deadline.js';
@@ -19,39 +20,18 @@ import { BroadcastError, toError, type About } from './errors.js';
 import { Failures } from './failures.js';
 import { Jobs } from './jobs.js';
 import { Probe } from './probe.js';
-import { Logs, type LogsOptions } from './logs.js';
+import { Logs } from './logs.js';
 import type { Position } from './position.js';
 import { Publisher } from './publisher.js';
 import { BrokerRefusal } from './refusal.js';
 import { Records } from './records.js';
-import { Signature, type Sealed, type SignatureOptions } from './signature.js';
+import { Signature, type Sealed } from './signature.js';
 import { Subscriptions, type Listener, type Subscription } from './subscriptions.js';
 import { Timing } from './timing.js';
-import { Tracing, type TracingOptions } from './tracing.js';
+import { Tracing } from './tracing.js';
 import type { AppendOptions, Channel, Link, Transport } from './transport.js';
 
 export type BusState = 'idle' | 'connecting' | 'up' | 'down' | 'closed';
-
-export interface BusOptions extends SignatureOptions, LogsOptions, TracingOptions {
-  /** Id of this instance: 1 to 64 of `A-Z a-z 0-9 _ . -`, different on each. @default `i-` and 8 random hex digits */
-  instance?: string;
-  /** Deadline of every broker call, in ms. @default 5_000 */
-  callTimeout?: number;
-  /** Messages that may wait while there is no link. @default 1_000 */
-  outboxSize?: number;
-  /** How long a message may wait for a link, in ms. @default 2_000 */
-  outboxAge?: number;
-  /** Bytes that may be waiting or unanswered. @default 67_108_864 (64 MiB) */
-  maxBytes?: number;
-  /** How long a channel that nobody listens to stays subscribed, in ms. @default 10_000 */
-  linger?: number;
-  /** Time between two probes, in ms. @default 2_000 */
-  probeInterval?: number;
-  /** Probes in a row without an echo after which the link is deaf. @default 3 */
-  probeMisses?: number;
-  /** Waits between attempts to connect. @default full jitter in 0-100 ms, doubling up to 0-10 s */
-  backoff?: BackoffOptions;
-}
 
 export interface BusEvents {
   state: [state: BusState];
@@ -152,12 +132,9 @@ export class Bus extends EventEmitter<BusEvents> {
   constructor(transport: Transport, options: BusOptions = {}) {
     super();
     checkTransport(transport);
+    checkBusOptions(options);
     this.setMaxListeners(0);
     const { instance = `i-${randomBytes(4).toString('hex')}`, callTimeout = 5_000, linger = 10_000 } = options;
-    if (!/^[\w.-]{1,64}$/.test(instance)) {
-      const expected = 'expected 1 to 64 of A-Z a-z 0-9 _ . -';
-      throw new BroadcastError('BAD_REQUEST', `the instance id ${JSON.stringify(instance)} is not valid: ${expected}`);
-    }
     const failed = (cause: Error) => this.#lost?.(cause);
     this.transport = transport;
     this.instance = instance;

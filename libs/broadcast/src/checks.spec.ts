@@ -107,3 +107,32 @@ describe('the options of an adapter', () => {
     expect(make(Object.fromEntries(Object.keys(options).map((name) => [name, undefined])))).not.toThrow();
   });
 });
+
+describe('the options of a bus', () => {
+  const make = (options: object) => () => new Bus(memory(), options);
+
+  it.each([
+    ['bufferSize', [-1, 1.5, '5', Infinity, null], 'a whole number, 0 or more'],
+    ['outboxSize', [-1, NaN], 'a whole number, 0 or more'],
+    ['probeMisses', [0, '3'], 'a whole number above 0'],
+    ['callTimeout', [0, -1, '5s', 2 ** 31], 'a number of milliseconds above 0'],
+    ['linger', [-1, '5s'], 'a number of milliseconds, 0 or more'],
+    ['maxBytes', [0, '1MB'], 'a number of bytes above 0'],
+    ['requireSigned', ['yes'], 'true or false'],
+    ['instance', [5], 'a text'],
+  ])('have a kind each: %s', (name, values, expected) => {
+    for (const value of values) {
+      const message = `the option ${name} of a Bus is wrong: expected ${expected}`;
+      expect(make({ [name]: value })).toThrow(refusal(message));
+      expect(make({ [name]: undefined })).not.toThrow();
+    }
+  });
+
+  it('are those that there are', () => {
+    expect(make({ outboxsize: 5 })).toThrow(refusal(expect.stringContaining('a Bus has no option outboxsize')));
+    expect(make({ backoff: { maximum: 5 } })).toThrow(refusal(expect.stringContaining('no option maximum')));
+    expect(make({ backoff: { base: -1 } })).toThrow(refusal(expect.stringContaining('the option base of backoff')));
+    expect(() => redis({ uri: 'redis://h' } as never)).toThrow(refusal(expect.stringContaining('no option uri')));
+    expect(() => rabbitmq({ heartbeat: '5' } as never)).toThrow(refusal(expect.stringContaining('heartbeat')));
+  });
+});

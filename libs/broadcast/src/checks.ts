@@ -16,8 +16,11 @@ const KINDS = {
     (value: unknown) => Number(value) === value && value >= 0 && value < 2 ** 31,
   ],
   bytes: ['a number of bytes above 0', (value: unknown) => Number(value) === value && value > 0],
+  size: ['a whole number, 0 or more', (value: unknown) => Number.isInteger(value) && Number(value) >= 0],
+  count: ['a whole number above 0', (value: unknown) => Number.isInteger(value) && Number(value) > 0],
   flag: ['true or false', (value: unknown) => typeof value === 'boolean'],
   function: ['a function', (value: unknown) => typeof value === 'function'],
+  any: ['anything', () => true],
 } as const;
 
 /** @throws BroadcastError `BAD_REQUEST` for anything but a bus: a broker's client, a transport, nothing at all */

@@ -3,7 +3,8 @@
  * by the apps and by `BroadcastModule.forRoot()`.
  */
 import { z } from 'zod';
-import { Bus, type BusOptions } from './bus.js';
+import { Bus } from './bus.js';
+import type { BusOptions } from './bus-options.js';
 import { duration, durationFrom, lifetime, UNITS, type Unit } from './durations.js';
 import { BroadcastError } from './errors.js';
 import { MAX_THRESHOLD, profiles } from './profile-settings.js';

@@ -2,7 +2,8 @@
  * The door of the library for everyone, with Nest or without: nothing behind it imports Nest. Nest's own is nest.ts.
  */
 export { backoff, type BackoffOptions } from './backoff.js';
-export { Bus, type BusEvents, type BusOptions, type BusState } from './bus.js';
+export { Bus, type BusEvents, type BusState } from './bus.js';
+export { type BusOptions } from './bus-options.js';
 export { checkQueue } from './job.js';
 export type { QueueCounts } from './job-counts.js';
 export type { Job, JobConsumer, JobHandler, WorkOptions } from './job-consumer.js';

@@ -1,7 +1,8 @@
 import { until } from './testing/conditions.js';
 import { ScriptedTransport } from './testing/scripted.js';
 import type { ScriptedConsumption } from './testing/scripted.jobs.js';
-import { Bus, type BusOptions } from './bus.js';
+import { Bus } from './bus.js';
+import type { BusOptions } from './bus-options.js';
 import { BroadcastError } from './errors.js';
 import type { Job } from './job-consumer.js';
 import { codeOfRejection } from './testing/stage.js';

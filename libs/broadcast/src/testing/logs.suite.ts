@@ -2,7 +2,8 @@
  * What every transport has to keep of the histories of rooms: one order for all, each message once, and nothing missing
  * without somebody being told.
  */
-import type { Bus, BusOptions } from '../bus.js';
+import type { Bus } from '../bus.js';
+import type { BusOptions } from '../bus-options.js';
 import { encode } from '../envelope.js';
 import type { Missed } from '../feed.js';
 import { offsetOf, positionOf, epochOf, type Mark, type Position } from '../position.js';

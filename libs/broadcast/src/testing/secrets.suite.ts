@@ -2,7 +2,8 @@
  * What instances with a secret have to keep over every transport, against those who can reach the broker and do not know
  * it: they may be heard in rooms, and make nobody act.
  */
-import type { Bus, BusOptions } from '../bus.js';
+import type { Bus } from '../bus.js';
+import type { BusOptions } from '../bus-options.js';
 import type { Channel, Features, Link, Transport } from '../transport.js';
 import { until } from './conditions.js';
 import { listen, say, type Stage } from './stage.js';

@@ -3,7 +3,8 @@
  * go with every case: nothing is left at the broker, no rejection is left unhandled.
  */
 import { randomBytes } from 'node:crypto';
-import { Bus, type BusOptions } from '../bus.js';
+import { Bus } from '../bus.js';
+import type { BusOptions } from '../bus-options.js';
 import { BroadcastError } from '../errors.js';
 import type { Channel, Transport } from '../transport.js';
 import { collect, until, type Heard } from './conditions.js';

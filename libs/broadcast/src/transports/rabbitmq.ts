@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Channel as AmqpChannel, ChannelModel } from 'amqplib';
-import { checkUrl } from '../checks.js';
+import { checkOptions, checkUrl } from '../checks.js';
 import { BroadcastError, toError } from '../errors.js';
 import type { Link, LinkEvents, OpenOptions, Transport } from '../transport.js';
 import { Life, RabbitmqLink } from './rabbitmq.link.js';
@@ -34,9 +34,23 @@ export interface RabbitmqOptions {
   adaptive?: boolean;
 }
 
+const KINDS = {
+  url: 'text',
+  prefix: 'text',
+  heartbeat: 'count',
+  prefetch: 'count',
+  queueLength: 'count',
+  queueBytes: 'bytes',
+  logBytes: 'bytes',
+  maxIds: 'size',
+  maxBindings: 'size',
+  adaptive: 'flag',
+} as const;
+
 /** RabbitMQ 3.10 or later. @throws BroadcastError `BAD_REQUEST` for an address of another kind */
 export function rabbitmq(options: RabbitmqOptions = {}): Transport {
   checkUrl('rabbitmq', options, /^amqps?:\/\//i, 'amqp://user:password@host:5672/vhost');
+  checkOptions('rabbitmq', options, KINDS);
   const {
     url = 'amqp://127.0.0.1:5672',
     prefix = '',

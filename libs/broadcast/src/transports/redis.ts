@@ -3,7 +3,7 @@
  * a link is down is missed. ioredis's own reconnecting, queueing and resubscribing are off: the bus owns all three.
  */
 import type { Redis, RedisOptions } from 'ioredis';
-import { checkUrl } from '../checks.js';
+import { checkOptions, checkUrl } from '../checks.js';
 import { BroadcastError, toError } from '../errors.js';
 import type { Channel, Link, LinkEvents, OpenOptions, RoomLog, Transport } from '../transport.js';
 import { RedisJobs } from './redis.jobs.js';
@@ -24,6 +24,7 @@ export interface RedisTransportOptions {
 /** Redis 6.2 or later. @throws BroadcastError `BAD_REQUEST` for an address of another kind */
 export function redis(options: RedisTransportOptions = {}): Transport {
   checkUrl('redis', options, /^rediss?:\/\//i, 'redis://user:password@host:6379');
+  checkOptions('redis', options, { url: 'text', prefix: 'text', connection: 'any' });
   const { url = 'redis://127.0.0.1:6379', connection } = options;
   return {
     name: 'redis',
