@@ -108,6 +108,14 @@ describe.each(transports)('what is emitted over %s', (_name, prepare) => {
       ]);
     });
 
+    it('has the bytes of numbers of more than one', async () => {
+      await join(visitors, 'r');
+      a.server.to('r').emit('numbers', new Uint16Array([1, 500]), new Float64Array([0, 1.5]).subarray(1));
+      await settle(instances, visitors);
+      const said = ['numbers', Buffer.from('0100f401', 'hex'), Buffer.from('000000000000f83f', 'hex')];
+      expect(visitors.map(({ heard }) => heard)).toEqual([[said], [said], [said]]);
+    });
+
     it('reaches local sockets in the same turn, and with `local` nobody else', async () => {
       const written: string[] = [];
       const write = ann.socket.conn.write.bind(ann.socket.conn);

@@ -42,6 +42,7 @@ const SCRIPTS: [name: string, script: Script][] = [
     (server, socket) => {
       server.to('r').emit('before');
       server.to('r').emit('bytes', bytes, { deep: [bytes, new Uint8Array(70_000)] });
+      server.to('r').emit('bytes', new Uint16Array([1, 500]), new Float64Array(9).subarray(2), new ArrayBuffer(3));
       socket.emit('bytes', bytes);
       server.emit('after', bytes);
     },

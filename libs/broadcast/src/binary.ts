@@ -19,6 +19,8 @@ const PREFIX_BYTES = 5;
 const ARRAY_START = 0x5b;
 const ARRAY_END = 0x5d;
 
+export type Bytes = ArrayBuffer | ArrayBufferView;
+
 interface Placeholder {
   _placeholder: true;
   num: number;
@@ -176,11 +178,12 @@ function hasToJson(value: object): value is { toJSON(): unknown } {
   return 'toJSON' in value && typeof value.toJSON === 'function';
 }
 
-function isBytes(value: object): value is ArrayBuffer | ArrayBufferView {
+function isBytes(value: object): value is Bytes {
   return ArrayBuffer.isView(value) || value instanceof ArrayBuffer;
 }
 
-function toBuffer(value: ArrayBuffer | ArrayBufferView): Buffer {
+/** The bytes themselves, whatever size the elements of a view of them have. */
+export function toBuffer(value: Bytes): Buffer {
   return ArrayBuffer.isView(value) ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : Buffer.from(value);
 }
 

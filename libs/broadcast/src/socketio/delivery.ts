@@ -7,7 +7,7 @@ import { decodeArgs, type Flags, type Message } from '../envelope.js';
 import { toError } from '../errors.js';
 import type { SlowPolicy } from '../profiles.js';
 import type { Seat } from './audiences.js';
-import { buildFrame, frameOf, meta, type Frame } from './frame.js';
+import { buildFrame, frameOf, meta, type Frame, type Encoded } from './frame.js';
 import type { Outbox } from './outbox.js';
 import type { Connection } from './outlet.js';
 import type { Subject } from './slow.js';
@@ -25,7 +25,7 @@ export interface OwnPacket {
 /** What adapters read of a Socket.IO server, and its types keep to themselves. */
 interface ServerInside {
   readonly opts: { readonly parser?: unknown };
-  readonly encoder: { encode(packet: OwnPacket): (string | Buffer)[] };
+  readonly encoder: { encode(packet: OwnPacket): Encoded };
 }
 
 export class Delivery {
@@ -75,14 +75,14 @@ export class Delivery {
   }
 
   /** What the server's parser makes of a broadcast. @throws whatever it throws */
-  encodeOwn(packet: OwnPacket): readonly (string | Buffer)[] {
+  encodeOwn(packet: OwnPacket): Encoded {
     packet.nsp = this.#nsp.name;
     return this.#server.encoder.encode(packet);
   }
 
   writeOwn(
     { data }: OwnPacket,
-    encoded: readonly (string | Buffer)[],
+    encoded: Encoded,
     room: string | undefined,
     seats: readonly Seat[],
     { volatile, compress }: Flags = {},
@@ -92,7 +92,7 @@ export class Delivery {
   }
 
   /** A packet's arguments, as its text has them. */
-  argsOf([text, ...attachments]: readonly (string | Buffer)[]): string | undefined {
+  argsOf([text, ...attachments]: Encoded): string | undefined {
     const { name } = this.#nsp;
     if (typeof text !== 'string' || attachments.length > 0) return undefined;
     return text.slice(name === '/' ? 1 : name.length + 2);

@@ -2,7 +2,7 @@
  * What one socket receives of a message, built once per instance by joining bytes: `42` + the arguments without their
  * last bracket + meta + `]`. Nothing is decoded.
  */
-import { frameBody, packetPrefix, websocketFrame } from '../binary.js';
+import { frameBody, packetPrefix, toBuffer, websocketFrame, type Bytes } from '../binary.js';
 import type { Flags, Header, Message } from '../envelope.js';
 import type { Subject } from './slow.js';
 import { Tail } from './tail.js';
@@ -75,10 +75,13 @@ export function buildFrame(message: Message, room: string | undefined, subject?:
   return new Frame(websocketFrame(TEXT_OPCODE, parts), frames, header.flags, subject);
 }
 
-/** Of what Socket.IO's own parser has made of a packet: a text, and its attachments. */
-export function frameOf([text, ...attachments]: readonly (string | Buffer)[], flags?: Flags, subject?: Subject): Frame {
-  const frames = attachments.map((attachment) => websocketFrame(BINARY_OPCODE, [Buffer.from(attachment)]));
-  return new Frame(websocketFrame(TEXT_OPCODE, [Buffer.from(`4${String(text)}`)]), frames, flags, subject);
+/** What a parser makes of a packet. Of Socket.IO's own: a text, and the attachments as they were said. */
+export type Encoded = readonly (string | ArrayBuffer | ArrayBufferView)[];
+
+/** Of a packet that Socket.IO's own parser has encoded. */
+export function frameOf([text, ...attachments]: Encoded, flags?: Flags, subject?: Subject): Frame {
+  const frames = (attachments as Bytes[]).map((each) => websocketFrame(BINARY_OPCODE, [toBuffer(each)]));
+  return new Frame(websocketFrame(TEXT_OPCODE, [Buffer.from(`4${text as string}`)]), frames, flags, subject);
 }
 
 /** What a receiver learns about a message, beside its content. */
