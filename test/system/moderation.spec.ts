@@ -98,6 +98,30 @@ describe.each(pairs)('moderators of two gateways over %s', (_transport, start) =
     await until('dan is in', async () => (await dan[1].ask('room:join', { room })).ok);
   });
 
+  it('ban a user who asks to join again and again: nobody stays in', async () => {
+    for (let i = 0; i < 10; i++) {
+      const room = `live:race${i}`;
+      const max = await user(1, `max${i}`);
+      await max.ask('server:info', {});
+      const banned = mod.ask('room:ban', { room, user: `max${i}` });
+      const asked = ['room:join', 'room:join', 'room:leave', 'room:join'].map((request) => max.ask(request, { room }));
+      expect(await banned).toMatchObject({ ok: true });
+      await Promise.all(asked);
+      await until('max is out', async () => (await max.ask('room:presence', { room })).error?.code === 'NOT_IN_ROOM');
+    }
+  });
+
+  it('let nobody stay who waits for a room that the new token does not name', async () => {
+    const key = new TextEncoder().encode(AUTH_JWT_SECRET);
+    for (let i = 0; i < 10; i++) {
+      const [room, max] = [`live:renew${i}`, await user(1, 'max')];
+      const token = await new SignJWT({ sub: 'max', rooms: ['other'] }).setProtectedHeader({ alg: 'HS256' }).sign(key);
+      const asked = [max.ask('room:join', { room }), max.ask('room:join', { room }), max.ask('auth:renew', { token })];
+      expect((await Promise.all(asked))[2]).toMatchObject({ ok: true });
+      expect(await max.say(room, 'still here')).toEqual(refused('NOT_IN_ROOM'));
+    }
+  });
+
   it('ban a user from everywhere: the sockets are closed, and nobody by that name comes in', async () => {
     const fay = await Promise.all([user(0, 'fay'), user(1, 'fay')]);
     await Promise.all(fay.map((each) => each.join('m')));

@@ -103,15 +103,17 @@ export class RoomsGateway implements OnGatewayInit<Server> {
 
   async #enterLive(session: Session, { room, since }: Entering, ack?: Answer): Promise<void> {
     const { socket } = session;
+    // It may have been decided while it waited for its turn. From here on whoever decides it finds the socket in the room.
+    this.#entrance.checkStay(session, room);
     const wasIn = socket.rooms.has(room);
     await socket.join(room);
+    const count = this.#adapter.isHeard(room) ? await this.#adapter.countSockets(room) : 0;
     // Another join of the same socket may have failed meanwhile, and taken it out again.
     if (!this.#adapter.isHeard(room) || !socket.rooms.has(room)) {
       if (!wasIn) await socket.leave(room);
       this.#entrance.checkStay(session, room);
       throw unconfirmed();
     }
-    const count = await this.#adapter.countSockets(room);
     ack?.({ ok: true, room, count, ...(since && { recovered: false, missed: [] }) });
   }
 

@@ -150,6 +150,39 @@ describe('moderation', () => {
     expect(kept.get(recordOf(ban).key)).toEqual(recordOf(ban));
   });
 
+  it.each([
+    ['ban', { kind: 'ban', user: 'ann' }],
+    ['slow mode', { kind: 'slow', room: 'r', interval: 5_000 }],
+  ] as const)(
+    'a %s that a shorter one has replaced does not come back with an instance that was away',
+    async (_, about) => {
+      const { moderation, kept } = await openOnRecords();
+      const forGood = recordOf(await moderation.restrict(about));
+      const shorter = await moderation.restrict({ ...about, duration: 30 });
+      await until('it is over', () => moderation.list().length === 0);
+      await moderation.sync();
+      expect(kept.get(forGood.key)).toMatchObject({ version: shorter.id, until: forGood.until });
+      // What an instance that knows only the first one would do.
+      kept.set(forGood.key, forGood);
+      await moderation.sync();
+      expect(moderation.list()).toEqual([]);
+      expect(kept.get(forGood.key)).toMatchObject({ version: shorter.id });
+    },
+  );
+
+  it('lifts what is known here when it hears that it was replaced, and that is over', async () => {
+    const { moderation, kept } = await openOnRecords();
+    const told: string[] = [];
+    moderation.on('restricted', ({ kind }) => told.push(`restricted ${kind}`));
+    moderation.on('lifted', ({ kind }) => told.push(`lifted ${kind}`));
+    const ban = await moderation.restrict({ kind: 'mute', user: 'ann' });
+    const over = { ...ban, until: Date.now() - 1, replaced: ban.until, id: '7'.padEnd(26, 'Z') };
+    kept.set(recordOf(ban).key, recordOf(over));
+    await moderation.sync();
+    expect(told).toEqual(['restricted mute', 'lifted mute']);
+    expect(moderation.find('mute', 'ann')).toBeUndefined();
+  });
+
   it('kicks on every instance, and keeps nothing', async () => {
     const transport = memory();
     const [one, other] = [await open(transport), await open(transport)];
@@ -194,6 +227,8 @@ describe('moderation', () => {
     await bus.close();
     const decided = moderation.restrict({ kind: 'ban', user: 'ann' });
     await expect(decided).rejects.toBeInstanceOf(BroadcastError);
+    // Somebody else may have been banned meanwhile.
+    await expect(moderation.lift({ kind: 'ban', user: 'bob' })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(moderation.find('ban', 'ann')).toBeUndefined();
   });
 });

@@ -34,6 +34,11 @@ export interface Restriction {
   readonly at: number;
   /** It is no more: kept until what it stands against would have ended. */
   readonly lifted?: true;
+  /**
+   * When what it has replaced would have ended, if that is later, in ms since 1970. Until then it is kept: an instance that
+   * was away would bring the other one back.
+   */
+  readonly replaced?: number;
   /** Sorts by time. */
   readonly id: string;
 }
@@ -127,9 +132,14 @@ export class Moderation extends EventEmitter<ModerationEvents> {
     return this.#decide({ kind, room, user, interval, until, reason, by, ...this.#stamp({ kind, room, user }, now) });
   }
 
-  /** Ends a restriction before its time. Resolves with it, or with nothing where there is none. */
+  /**
+   * Ends a restriction before its time. Resolves with it, or with nothing where there is none.
+   *
+   * @throws BroadcastError through the promise: `UNAVAILABLE`
+   */
   async lift(subject: Subject, by?: string): Promise<Restriction | undefined> {
     const known = this.#holding(keyOf(subject), Date.now());
+    if (!known && !this.#isUp) throw new BroadcastError('UNAVAILABLE', 'there is no link to the broker now');
     if (!known) return undefined;
     const { kind, room, user, until } = known;
     await this.#decide({ kind, room, user, until, by, lifted: true, ...this.#stamp(subject, Date.now()) });
@@ -220,7 +230,7 @@ export class Moderation extends EventEmitter<ModerationEvents> {
   }
 
   async #decide(decided: Restriction): Promise<Restriction> {
-    const restriction = withoutNothing(decided);
+    const restriction = this.#replacing(withoutNothing(decided));
     checkRestriction(restriction);
     if (!this.#known.has(keyOf(restriction)) && this.#known.size >= this.#limit) {
       this.#sweep();
@@ -239,8 +249,15 @@ export class Moderation extends EventEmitter<ModerationEvents> {
       key: keyOf(restriction),
       version: restriction.id,
       payload,
-      until: restriction.until,
+      until: endOf(restriction),
     });
+  }
+
+  /** Notes how long what is known about the same would have lasted. */
+  #replacing(restriction: Restriction): Restriction {
+    const known = this.#known.get(keyOf(restriction));
+    const replaced = known ? endOf(known) : 0;
+    return replaced > endOf(restriction) ? { ...restriction, replaced } : restriction;
   }
 
   /** Later than what it is to replace, whatever the clock says: those of two instances differ. */
@@ -249,14 +266,17 @@ export class Moderation extends EventEmitter<ModerationEvents> {
     return { at, id: ulid(at) };
   }
 
-  #merge(restriction: Restriction): void {
-    const key = keyOf(restriction);
+  #merge(newer: Restriction): void {
+    const key = keyOf(newer);
     const known = this.#known.get(key);
-    if (known && known.id >= restriction.id) return;
-    if (restriction.until <= Date.now()) return;
+    if (known && known.id >= newer.id) return;
+    const restriction = this.#replacing(newer);
+    const now = Date.now();
+    if (endOf(restriction) <= now) return;
     this.#known.set(key, restriction);
     if (!known) this.#count(restriction, 1);
-    this.emit(restriction.lifted ? 'lifted' : 'restricted', restriction);
+    if (restriction.until > now) this.emit(restriction.lifted ? 'lifted' : 'restricted', restriction);
+    else if (known) this.emit('lifted', restriction);
   }
 
   #holding(key: string, now: number): Restriction | undefined {
@@ -267,7 +287,7 @@ export class Moderation extends EventEmitter<ModerationEvents> {
   #sweep(): void {
     const now = Date.now();
     for (const [key, restriction] of this.#known) {
-      if (restriction.until > now) continue;
+      if (endOf(restriction) > now) continue;
       this.#known.delete(key);
       this.#count(restriction, -1);
     }
@@ -289,13 +309,18 @@ function keyOf({ kind, room, user }: Subject): string {
   return `${PREFIX}${kind} ${JSON.stringify([room ?? null, user ?? null])}`;
 }
 
+/** Until when it is kept, in ms since 1970. */
+function endOf({ until, replaced = 0 }: Restriction): number {
+  return Math.max(until, replaced);
+}
+
 /** @throws BroadcastError `BAD_REQUEST` */
 function checkRestriction(content: unknown): Restriction {
-  const { kind, room, user, interval, until, reason, by, at, lifted, id } = (content ?? {}) as Partial<
+  const { kind, room, user, interval, until, reason, by, at, lifted, replaced, id } = (content ?? {}) as Partial<
     Record<keyof Restriction, unknown>
   >;
   const texts = [room, user, reason, by].every((text) => text === undefined || isText(text));
-  const numbers = [until, at].every((number) => Number.isFinite(number));
+  const numbers = [until, at, replaced ?? 0].every((number) => Number.isFinite(number));
   const isWhole = KINDS.includes(kind) && texts && numbers && typeof id === 'string' && id.length === 26;
   const isSlow = kind === 'slow';
   const isAbout = isSlow ? room !== undefined && user === undefined : user !== undefined;
