@@ -204,6 +204,9 @@ describe('a gateway among strangers', () => {
     // Nothing at all; half a request; a line of headers without an end; a websocket that does not ask to be let in.
     const beginnings = ['', 'GET /socket.io/?EIO=4', 'GET / HTTP/1.1\r\nHost: x\r\nX: ', upgrade];
     await talk();
+    const poller = await new Client(gateway.url, 'poller', { transports: ['polling'] }).join('polled');
+    let lost = 0;
+    poller.socket.on('disconnect', () => lost++);
     const before = await inspector.memory();
     let open = 0;
     const silent = Array.from({ length: 1_000 }, (_, i): Socket => {
@@ -221,6 +224,9 @@ describe('a gateway among strangers', () => {
       until('none is left', () => false, 20_000), // 10 s of silence, 2 s to say goodbye, and a busy machine
     ]);
     await talk();
+    // One who has asked, and waits for as long.
+    expect(lost).toBe(0);
+    poller.close();
     await until('memory is what it was', async () => (await inspector.memory()).heap < before.heap + 6, 30_000);
   }, 60_000);
 

@@ -148,7 +148,7 @@ function refuseMethods({ method = '' }: IncomingMessage, response: ServerRespons
 
 function isIn(session: Session, body: unknown): boolean {
   const { room } = (body ?? {}) as { room?: unknown };
-  return typeof room === 'string' && session.socket.rooms.has(room);
+  return typeof room === 'string' && session.rooms.includes(room);
 }
 
 function terminate({ transport }: EngineSocket): void {

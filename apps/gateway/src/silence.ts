@@ -19,6 +19,6 @@ export function endSilence(server: Server): void {
     timers.set(socket, timer);
     socket.once('close', () => clearTimeout(timer));
   });
-  server.on('request', asks);
-  server.on('upgrade', asks);
+  // Engine.IO takes those for requests away when it is attached, and keeps its own to itself.
+  server.once('listening', () => server.on('request', asks).on('upgrade', asks));
 }
