@@ -77,6 +77,9 @@ describe.each(pairs)('limits of two gateways over %s', (_transport, start) => {
     expect(joins[14]!.error).toEqual({ ...limited, message: expect.stringContaining('at a time') });
     const leaves = await Promise.all(Array.from({ length: 10 }, (_, i) => fay.ask('room:leave', { room: `j${i}` })));
     expect(codes(leaves)).toEqual({ ok: 10 });
+    // The room that every socket is in by itself was not joined.
+    const own = Array.from({ length: 30 }, () => fay.ask('room:leave', { room: fay.socket.id }));
+    expect(codes(await Promise.all(own)).RATE_LIMITED).toBeGreaterThan(0);
   });
 
   it('refuse what is too large, and nothing else', async () => {

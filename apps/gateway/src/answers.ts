@@ -68,7 +68,7 @@ export const broadcastAnswer = z.object({
         z.object({ room: z.string(), ok: z.literal(false), error: refusal }),
       ]),
     )
-    .meta({ description: 'One for each room, in their order; a room that is named twice has one.' }),
+    .meta({ description: 'One for each room, in their order; a room that is named twice hears it once.' }),
 });
 export const roomsAnswer = z.object({
   rooms: z.array(z.object({ room: z.string(), sockets: count })).meta({ description: 'By name.' }),

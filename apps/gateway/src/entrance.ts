@@ -110,6 +110,7 @@ export class Entrance {
     const identity = await this.#access.identify(socket.handshake.auth);
     this.#moderation.checkBan(identity.user);
     this.#limits.connection(identity.user);
+    if (this.#sessions.on(socket.conn)) throw new RequestError('BAD_REQUEST', 'this connection is let in already');
     // It says nothing more by which its session would end.
     if (socket.conn.readyState === 'closed') throw new RequestError('UNAVAILABLE', 'the connection has ended');
     socket.data.user = identity.user;

@@ -14,6 +14,7 @@ import { Logger, type INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createLogger, newInstance } from '../../observability/src/logger.js';
+import { checkOrigin } from './access/origins.js';
 import { Descriptors } from './descriptors.js';
 import { serveDocs } from './docs/docs.js';
 import { CONNECT_TIMEOUT } from './entrance.js';
@@ -23,6 +24,7 @@ import { checkPort, explainPort } from './port.js';
 import { RequestLog } from './request.log.js';
 import type { Settings } from './settings.js';
 import { endSilence } from './silence.js';
+import { passOverOffers } from './upgrades.js';
 
 export interface Gateway {
   readonly app: INestApplication;
@@ -64,11 +66,16 @@ export async function startGateway(settings: Settings, transport: Transport = tr
       strict: true,
       coalesce: settings.COALESCE_MS,
       slowClientBytes: settings.SLOW_CLIENT_BYTES,
-      server: { maxHttpBufferSize, transports, cors, connectTimeout: CONNECT_TIMEOUT },
+      server: {
+        ...{ maxHttpBufferSize, transports, cors, connectTimeout: CONNECT_TIMEOUT },
+        allowRequest: checkOrigin(settings.CORS_ORIGINS),
+        destroyUpgrade: false,
+      },
     }),
   );
   app.get(Descriptors).guard(app.getHttpServer());
   endSilence(app.getHttpServer());
+  passOverOffers(app.getHttpServer());
   try {
     await app.listen(settings.PORT, settings.HOST);
   } catch (error) {

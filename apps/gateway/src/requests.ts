@@ -81,13 +81,20 @@ export const REQUESTS = [
   'server:info',
 ] as const;
 
-/** @throws RequestError `BAD_REQUEST`, naming each wrong field and what was expected */
+/** Of what is wrong with a request, so much is told. */
+const MOST_TOLD = 10;
+
+/** @throws RequestError `BAD_REQUEST`, naming the wrong fields and what was expected */
 export function check<T>(schema: z.ZodType<T>, value: unknown, what = 'the request'): T {
   const { success, data, error } = schema.safeParse(value);
   if (success) return data;
-  const wrong = error.issues.map(({ path, message }) => {
+  const wrong = error.issues.map((issue) => {
+    const { path, message } = issue;
+    if (issue.code === 'unrecognized_keys') return `unknown field ${issue.keys.join(', ').slice(0, 100)}`;
     const field = [what === 'the request' ? '' : what, ...path].filter((part) => part !== '').join('.');
     return field === '' ? 'expected one object as the payload' : `${field}: expected ${message}`;
   });
-  throw new RequestError('BAD_REQUEST', [...new Set(wrong)].join('; '));
+  const told = [...new Set(wrong)];
+  const more = told.length > MOST_TOLD ? `; and ${told.length - MOST_TOLD} more` : '';
+  throw new RequestError('BAD_REQUEST', told.slice(0, MOST_TOLD).join('; ') + more);
 }

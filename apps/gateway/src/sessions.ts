@@ -130,6 +130,7 @@ export class Session {
 export class Sessions {
   readonly #sessions = new WeakMap<UserSocket, Session>();
   readonly #users = new Map<string, Set<Session>>();
+  readonly #connections = new WeakMap<object, Session>();
   #size = 0;
 
   /** Sockets that have been let in. */
@@ -141,6 +142,7 @@ export class Sessions {
     const session = new Session(socket, identity);
     const { user } = identity;
     this.#sessions.set(socket, session);
+    this.#connections.set(socket.conn, session);
     const all = this.#users.get(user) ?? new Set();
     this.#users.set(user, all.add(session));
     this.#size++;
@@ -155,6 +157,12 @@ export class Sessions {
   /** That of a socket that was let in. */
   of(socket: UserSocket): Session {
     return this.#sessions.get(socket)!;
+  }
+
+  /** That of a connection, while it lasts. A client could ask for any number of them. */
+  on(connection: object): Session | undefined {
+    const session = this.#connections.get(connection);
+    return session?.gone ? undefined : session;
   }
 
   /** Those of one user, on this instance. */

@@ -14,7 +14,13 @@ export interface BackoffOptions {
   random?: () => number;
 }
 
+/** In ms, where nothing else is said. */
+export const LONGEST_PAUSE = 10_000;
+
 /** Milliseconds to wait before attempt number `attempt` (0 is the first retry). */
-export function backoff(attempt: number, { base = 100, max = 10_000, random = Math.random }: BackoffOptions = {}) {
+export function backoff(
+  attempt: number,
+  { base = 100, max = LONGEST_PAUSE, random = Math.random }: BackoffOptions = {},
+) {
   return Math.floor(random() * Math.min(max, base * 2 ** Math.min(attempt, 30)));
 }

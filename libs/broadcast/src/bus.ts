@@ -10,7 +10,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import { backoff, type BackoffOptions } from './backoff.js';
+import { backoff, LONGEST_PAUSE, type BackoffOptions } from './backoff.js';
 import { checkBusOptions, type BusOptions } from './bus-options.js';
 import { checkTransport } from './checks.js';
 import { Control } from './control.js';
@@ -235,6 +235,11 @@ export class Bus extends EventEmitter<BusEvents> {
   /** How long the last probe took to come back, in ms. */
   get roundTrip(): number | undefined {
     return this.#probes.rooms.roundTrip;
+  }
+
+  /** Longest time between two attempts to connect, in ms. */
+  get longestPause(): number {
+    return this.#backoff.max ?? LONGEST_PAUSE;
   }
 
   /** Number of channels that this process wants to hear. */

@@ -34,7 +34,7 @@ function station({ refuse }: { refuse?: (channel: Channel) => Error | undefined 
       return { channel, live: true, ready: () => Promise.resolve(), close: () => undefined };
     },
   });
-  const bus = { instance: 'here', startedAt: 1_000, control, state: 'up' } satisfies MembershipBus;
+  const bus = { instance: 'here', startedAt: 1_000, control, state: 'up', longestPause: 0 } satisfies MembershipBus;
   const membership = new Membership(bus, { role: 'server', version: '1.2.3', interval: INTERVAL, timeout: TIMEOUT });
   const events: [string, string, string?][] = [];
   membership.on('joined', ({ id }) => events.push(['joined', id]));

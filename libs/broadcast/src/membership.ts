@@ -44,6 +44,8 @@ export interface MembershipBus {
   readonly startedAt: number;
   readonly control: Control;
   readonly state: string;
+  /** Longest time between two attempts of an instance to connect, in ms. */
+  readonly longestPause: number;
 }
 
 /** Looks at the silence of members per announcement of our own. */
@@ -132,8 +134,13 @@ export class Membership extends EventEmitter<MembershipEvents> {
     this.#bus.control.send('all', { kind: 'left', origin: this.self.id }, [this.self.id]).catch(() => undefined);
   }
 
-  /** Tells everyone, and asks them to answer: on joining, and when the link is new and the others may have forgotten. */
+  /**
+   * Tells everyone, and asks them to answer: when the link is new and the others may have forgotten. They may have lost theirs too,
+   * and be about to try again only.
+   */
   announce(): void {
+    const pause = Math.ceil(this.#bus.longestPause / this.#tick);
+    for (const other of this.#others.values()) other.silence = -pause;
     void this.#say('all', true);
   }
 

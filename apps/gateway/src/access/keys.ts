@@ -32,8 +32,15 @@ export function issuerKeys(url: string): JWTVerifyGetKey {
       return await remote(header, token);
     } catch (error) {
       if (isAboutTheToken(error)) throw error;
+      const before = failedAt;
       failedAt = performance.now();
-      return kept(header, token);
+      try {
+        return await kept(header, token);
+      } catch (again) {
+        // A key that is damaged itself is no reason to take the issuer for gone: strangers could name it all the time.
+        if (!isAboutTheToken(again) && !(again instanceof RequestError)) failedAt = before;
+        throw again;
+      }
     }
   };
 }

@@ -4,12 +4,11 @@
 import type { AnswerCode } from '../answer.js';
 import { memberParams, roomParams } from '../http/http-requests.js';
 import { kickedAnswer, liftedAnswer, restriction, restrictionsAnswer, slowAnswer } from '../moderation/answers.js';
-import { kickRequest, restrictionsRequest, restrictRequest, slowRequest } from '../moderation/requests.js';
+import { kickBody, restrictBody, restrictionsRequest, slowBody } from '../moderation/requests.js';
 import type { Operation } from './operations.js';
 
 const REFUSALS: readonly AnswerCode[] = ['BAD_REQUEST', 'UNAUTHENTICATED', 'RATE_LIMITED', 'UNAVAILABLE', 'INTERNAL'];
 const userParams = memberParams.omit({ room: true });
-const reasons = restrictRequest.omit({ user: true, room: true });
 
 export const MODERATION: readonly Operation[] = [
   ...both('ban', 'bans', 'Ban a user', 'Let a banned user in again'),
@@ -19,7 +18,7 @@ export const MODERATION: readonly Operation[] = [
     method: 'post',
     path: '/v1/kicks',
     summary: 'Close all connections of a user, who may come back',
-    body: kickRequest.omit({ room: true }),
+    body: kickBody,
     answers: {
       200: { description: 'All instances are told, whether the user is there or not.', schema: kickedAnswer },
     },
@@ -31,7 +30,7 @@ export const MODERATION: readonly Operation[] = [
     path: '/v1/rooms/:room/kicks',
     summary: 'Send a user out of a room, who may come back',
     params: roomParams,
-    body: kickRequest.omit({ room: true }),
+    body: kickBody,
     answers: {
       200: { description: 'All instances are told, whether the user is there or not.', schema: kickedAnswer },
     },
@@ -43,7 +42,7 @@ export const MODERATION: readonly Operation[] = [
     path: '/v1/rooms/:room/slow-mode',
     summary: 'Change how slowly is spoken in a room',
     params: roomParams,
-    body: slowRequest.omit({ room: true }),
+    body: slowBody,
     answers: { 200: { description: 'What holds now.', schema: slowAnswer } },
     refusals: REFUSALS,
   },
@@ -92,7 +91,7 @@ function pair(
       summary: decide,
       description: 'Without a `duration` it is for good. Decided again, it takes the place of what was decided before.',
       params,
-      body: reasons,
+      body: restrictBody,
       answers: { 200: { description: 'It holds, on all instances.', schema: restriction } },
       refusals: REFUSALS,
     },

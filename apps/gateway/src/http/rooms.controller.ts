@@ -36,15 +36,17 @@ export class RoomsController {
   @Post('broadcasts')
   @HttpCode(200)
   async broadcast(@Body() body: unknown, @Headers('idempotency-key') key?: string) {
-    const { id, outcomes } = await this.#rooms.publishToEach(identified(check(broadcastBody, body), key));
+    const message = identified(check(broadcastBody, body), key);
+    const { id, outcomes } = await this.#rooms.publishToEach(message);
     const [first] = outcomes;
     // Nobody heard it, and the whole of it can be sent again.
     if (outcomes.every(({ error }) => error && refusalOf(error).error.code === 'UNAVAILABLE')) throw first!.error!;
-    const results = outcomes.map(({ room, pos, error }) => {
-      if (error) return { room, ...refusalOf(error) };
-      return { room, ok: true, id, ...(pos !== undefined && { pos }) };
-    });
-    return { results };
+    const results = new Map<string, object>();
+    for (const { room, pos, error } of outcomes) {
+      const outcome = error ? refusalOf(error) : { ok: true, id, ...(pos !== undefined && { pos }) };
+      results.set(room, { room, ...outcome });
+    }
+    return { results: message.rooms.map((room) => results.get(room)) };
   }
 
   @Get('rooms/:room/messages')
@@ -63,12 +65,12 @@ export class RoomsController {
   @Get('rooms/:room')
   async room(@Param() params: unknown) {
     const { room } = check(roomParams, params);
-    const [{ count, complete }, sockets] = await Promise.all([
+    const [{ count, complete }, tally] = await Promise.all([
       this.#presence.of(room),
-      this.#sockets.adapter.countSockets(room),
+      this.#sockets.adapter.tallySockets(room),
     ]);
     const history = this.#bus.logs.historyOf(room);
-    return { room, count, sockets, complete, ...(history && { history }) };
+    return { room, count, sockets: tally.sockets, complete: complete && tally.complete, ...(history && { history }) };
   }
 
   @Get('rooms/:room/members')

@@ -84,6 +84,10 @@ describe('moderation by HTTP', () => {
     ['PUT', 'rooms/r/bans/a%20b', {}, 'user'],
     ['PUT', 'rooms/%2E%2E%2Fx/bans/ann', {}, 'room'],
     ['PUT', 'rooms/r/slow-mode', {}, 'interval'],
+    ['PUT', 'bans/ann', { durations: '10s' }, 'unknown field durations'],
+    ['PUT', 'bans/ann', { room: 'r' }, 'unknown field room'],
+    ['PUT', 'rooms/r/mutes/ann', { user: 'bob' }, 'unknown field user'],
+    ['PUT', 'bans/ann', ['10s'], 'one object'],
     ['POST', 'kicks', { room: 'r' }, 'user'],
     ['GET', 'restrictions?limit=x', undefined, 'limit'],
   ])('refuses what is wrong: %s %s %j', async (method, path, body, what) => {

@@ -4,8 +4,10 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Query } from '@nestjs/common';
 import { check } from '../requests.js';
 import { ModerationService } from './moderation.service.js';
-import { kickRequest, restrictionsRequest, restrictRequest, slowRequest, subject } from './requests.js';
+import { kickBody, restrictBody, restrictionsRequest, slowBody, slowRequest, subject } from './requests.js';
 
+const place = subject.pick({ room: true });
+const slowPlace = slowRequest.pick({ room: true });
 /** In whose name services decide. */
 const BY = 'api';
 
@@ -24,8 +26,8 @@ export class ModerationController {
   }
 
   @Put(['bans/:user', 'rooms/:room/bans/:user'])
-  ban(@Param() about: object, @Body() body: object | undefined) {
-    return this.#moderation.restrict('ban', check(restrictRequest, { ...body, ...about }), BY);
+  ban(@Param() about: object, @Body() body: unknown = {}) {
+    return this.#moderation.restrict('ban', { ...check(restrictBody, body), ...check(subject, about) }, BY);
   }
 
   @Delete(['bans/:user', 'rooms/:room/bans/:user'])
@@ -34,8 +36,8 @@ export class ModerationController {
   }
 
   @Put(['mutes/:user', 'rooms/:room/mutes/:user'])
-  mute(@Param() about: object, @Body() body: object | undefined) {
-    return this.#moderation.restrict('mute', check(restrictRequest, { ...body, ...about }), BY);
+  mute(@Param() about: object, @Body() body: unknown = {}) {
+    return this.#moderation.restrict('mute', { ...check(restrictBody, body), ...check(subject, about) }, BY);
   }
 
   @Delete(['mutes/:user', 'rooms/:room/mutes/:user'])
@@ -45,14 +47,14 @@ export class ModerationController {
 
   @Post(['kicks', 'rooms/:room/kicks'])
   @HttpCode(200)
-  async kick(@Param() about: object, @Body() body: object | undefined) {
-    await this.#moderation.kick({ ...check(kickRequest, { ...body, ...about }), by: BY });
+  async kick(@Param() about: object, @Body() body: unknown = {}) {
+    await this.#moderation.kick({ ...check(kickBody, body), ...check(place, about), by: BY });
     return {};
   }
 
   @Put('rooms/:room/slow-mode')
-  async slow(@Param() about: object, @Body() body: object | undefined) {
-    return { interval: await this.#moderation.slow(check(slowRequest, { ...body, ...about }), BY) };
+  async slow(@Param() about: object, @Body() body: unknown = {}) {
+    return { interval: await this.#moderation.slow({ ...check(slowBody, body), ...check(slowPlace, about) }, BY) };
   }
 
   /** Back to what the profile says. */

@@ -12,12 +12,15 @@ const DAY = 86_400_000;
 const reason = z.string('a text').min(1, '1 to 200 characters').max(200, '1 to 200 characters').optional();
 const duration = span(1, LONGEST, 'a duration of at most 10 years: in ms, or such as 30s, 10m, 24h, 7d');
 
-/** Whom it is about, and where: without a room, everywhere. */
-export const subject = z.object({ user: userName, room: roomName.optional() });
+/**
+ * Whom it is about, and where: without a room, everywhere. Unknown fields are refused, as nowhere else: a mistyped duration
+ * would be for good.
+ */
+export const subject = z.strictObject({ user: userName, room: roomName.optional() });
 export const kickRequest = subject.extend({ reason });
 /** Without a duration: for good. */
 export const restrictRequest = subject.extend({ reason, duration: duration.optional() });
-export const slowRequest = z.object({
+export const slowRequest = z.strictObject({
   room: roomName,
   /** 0: off, whatever the profile says. `null`: as the profile says. */
   interval: span(
@@ -28,6 +31,10 @@ export const slowRequest = z.object({
   duration: duration.optional(),
   reason,
 });
+/** By HTTP, where the path says about whom and where. */
+export const restrictBody = restrictRequest.omit({ user: true, room: true });
+export const kickBody = kickRequest.omit({ room: true });
+export const slowBody = slowRequest.omit({ room: true });
 export const restrictionsRequest = z.object({
   room: roomName.optional(),
   user: userName.optional(),
@@ -45,5 +52,5 @@ function span(min: number, max: number, what: string) {
       const [, amount, unit] = /^(\d+)(\w+)$/.exec(value) as unknown as [string, string, keyof typeof UNITS];
       return Number(amount) * UNITS[unit];
     });
-  return z.union([z.int(), text], what).refine((ms) => ms >= min && ms <= max, what);
+  return z.union([z.int(what), text], what).refine((ms) => ms >= min && ms <= max, what);
 }

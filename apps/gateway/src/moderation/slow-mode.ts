@@ -8,6 +8,8 @@ import { decodeArgs, type Bus } from '@app/broadcast';
 const SWEEP = 60_000;
 /** Users that are remembered, whatever they are told of. */
 const MOST = 1_000_000;
+/** How much later than here another instance may have heard that somebody spoke, in ms: who waits so long may speak there too. */
+const LATER = 20;
 
 interface Said {
   at: number;
@@ -36,7 +38,8 @@ export class SlowMode {
   /** In how many ms a user may speak again in a room. */
   wait(user: string, room: string, interval: number): number {
     const said = this.#said.get(`${room}\n${user}`);
-    return said ? Math.max(0, said.at + interval - performance.now()) : 0;
+    const wait = said ? said.at + interval - performance.now() : 0;
+    return wait > 0 ? wait + LATER : 0;
   }
 
   /** A user is about to speak. To be called with whether that was so. */

@@ -32,10 +32,10 @@ export interface Restriction {
   readonly by?: string;
   /** When it was decided, in ms since 1970: of two about the same, the later counts. */
   readonly at: number;
-  /** It is no more: kept until what it stands against would have ended. */
+  /** It is no more: kept until what it stands against would have ended, or a week. */
   readonly lifted?: true;
   /**
-   * When what it has replaced would have ended, if that is later, in ms since 1970. Until then it is kept: an instance that
+   * When what it has replaced would have ended, or a week later, if that is later than `until`. Until then it is kept: an instance that
    * was away would bring the other one back.
    */
   readonly replaced?: number;
@@ -85,6 +85,14 @@ export interface ModerationOptions {
 export const FOREVER = Date.UTC(9999, 0);
 /** Longest text, in characters: a record stays within a kilobyte or two. */
 const MAX_TEXT = 256;
+/**
+ * How long it is remembered that something was lifted or replaced, in ms: what an instance says that was away for longer is
+ * believed.
+ */
+const REMEMBERED = 7 * 24 * 60 * 60_000;
+/** Of the limit, those that are about rooms may take so much, and those about one room: somebody who moderates a room cannot take the rest. */
+const SHARE_OF_ROOMS = 0.9;
+const SHARE_OF_ROOM = 0.1;
 /** Pause before the broker is asked again that did not answer, in ms. */
 const RETRY = 1_000;
 const KINDS: readonly unknown[] = ['mute', 'ban', 'slow'];
@@ -97,6 +105,9 @@ export class Moderation extends EventEmitter<ModerationEvents> {
   /** How many there are about each user, and each slow room: most are passed over at once. */
   readonly #users = new Map<string, number>();
   readonly #slow = new Map<string, number>();
+  /** How many there are in each room, and in all rooms. */
+  readonly #rooms = new Map<string, number>();
+  #inRooms = 0;
   #syncing?: Promise<void>;
   #next?: Promise<void>;
   #timer?: NodeJS.Timeout;
@@ -141,7 +152,8 @@ export class Moderation extends EventEmitter<ModerationEvents> {
     const known = this.#holding(keyOf(subject), Date.now());
     if (!known && !this.#isUp) throw new BroadcastError('UNAVAILABLE', 'there is no link to the broker now');
     if (!known) return undefined;
-    const { kind, room, user, until } = known;
+    const { kind, room, user } = known;
+    const until = Math.min(known.until, Date.now() + REMEMBERED);
     await this.#decide({ kind, room, user, until, by, lifted: true, ...this.#stamp(subject, Date.now()) });
     return known;
   }
@@ -232,15 +244,25 @@ export class Moderation extends EventEmitter<ModerationEvents> {
   async #decide(decided: Restriction): Promise<Restriction> {
     const restriction = this.#replacing(withoutNothing(decided));
     checkRestriction(restriction);
-    if (!this.#known.has(keyOf(restriction)) && this.#known.size >= this.#limit) {
+    if (!this.#known.has(keyOf(restriction)) && this.#isFull(restriction)) {
       this.#sweep();
-      const problem = `there are ${this.#limit} restrictions already: lift some, or give them shorter durations`;
-      if (this.#known.size >= this.#limit) throw new BroadcastError('OVERLOADED', problem);
+      const full = this.#isFull(restriction);
+      const problem = 'give them durations; what was lifted counts for seven days';
+      if (full) throw new BroadcastError('OVERLOADED', `there are ${full} already: ${problem}`);
     }
     await this.#store(restriction);
     this.#merge(restriction);
     await this.#bus.control.send('all', { kind: 'restriction' }, [restriction]);
     return restriction;
+  }
+
+  /** What there is too much of for one more. */
+  #isFull({ room }: Restriction): string | undefined {
+    if (this.#known.size >= this.#limit) return `${this.#limit} restrictions`;
+    if (room === undefined) return undefined;
+    const [inRoom, inRooms] = [SHARE_OF_ROOM, SHARE_OF_ROOMS].map((share) => Math.ceil(share * this.#limit));
+    if ((this.#rooms.get(room) ?? 0) >= inRoom!) return `${inRoom} restrictions in room ${room}`;
+    return this.#inRooms >= inRooms! ? `${inRooms} restrictions in rooms` : undefined;
   }
 
   #store(restriction: Restriction): Promise<void> {
@@ -256,7 +278,7 @@ export class Moderation extends EventEmitter<ModerationEvents> {
   /** Notes how long what is known about the same would have lasted. */
   #replacing(restriction: Restriction): Restriction {
     const known = this.#known.get(keyOf(restriction));
-    const replaced = known ? endOf(known) : 0;
+    const replaced = known ? Math.min(endOf(known), Date.now() + REMEMBERED) : 0;
     return replaced > endOf(restriction) ? { ...restriction, replaced } : restriction;
   }
 
@@ -294,11 +316,11 @@ export class Moderation extends EventEmitter<ModerationEvents> {
   }
 
   #count({ user, room }: Restriction, more: 1 | -1): void {
-    const counts = user === undefined ? this.#slow : this.#users;
-    const name = user ?? room!;
-    const count = (counts.get(name) ?? 0) + more;
-    if (count > 0) counts.set(name, count);
-    else counts.delete(name);
+    if (user === undefined) add(this.#slow, room!, more);
+    else add(this.#users, user, more);
+    if (room === undefined) return;
+    add(this.#rooms, room, more);
+    this.#inRooms += more;
   }
 }
 
@@ -307,6 +329,12 @@ const PREFIX = 'moderation ';
 /** A space is in no name that the gateway takes, and a name with one is still not mistaken: what follows is JSON. */
 function keyOf({ kind, room, user }: Subject): string {
   return `${PREFIX}${kind} ${JSON.stringify([room ?? null, user ?? null])}`;
+}
+
+function add(counts: Map<string, number>, name: string, more: number): void {
+  const count = (counts.get(name) ?? 0) + more;
+  if (count > 0) counts.set(name, count);
+  else counts.delete(name);
 }
 
 /** Until when it is kept, in ms since 1970. */

@@ -17,7 +17,7 @@ import { addressOf, bothWays, inJson, withNumbers } from './address.js';
 import { answer, type Acks, type Here, type SocketDetails } from './answers.js';
 import { Audiences, type Seat } from './audiences.js';
 import { lazily, makeAwaitable } from './awaitable.js';
-import { Counts } from './counts.js';
+import { Counts, type SocketCount } from './counts.js';
 import { Delivery, EVENT } from './delivery.js';
 import { Exchange, type ExchangeListener } from './exchange.js';
 import { AdapterHub, type HubMember } from './hub.js';
@@ -149,7 +149,8 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
       local: (rooms) => this.sizes(rooms),
       ask: async (rooms) => {
         const inquiry = { kind: 'rooms.sizes', args: [rooms], timeout: countTimeout };
-        return (await this.#others.ask<number[]>(inquiry)).answers;
+        const { answers, silent, gone } = await this.#others.ask<number[]>(inquiry);
+        return { numbers: answers, complete: silent.length + gone.length === 0 };
       },
     });
     this.on('delete-room', (room: Room) => this.#release(String(room)));
@@ -234,7 +235,12 @@ export class BroadcastAdapter extends Adapter implements HubMember, Here {
   }
 
   /** Sockets in the room, on all servers that answer in time. */
-  countSockets(room: Room): Promise<number> {
+  async countSockets(room: Room): Promise<number> {
+    return (await this.#counts.of(String(room))).sockets;
+  }
+
+  /** The same, and whether all of them have answered. */
+  tallySockets(room: Room): Promise<SocketCount> {
     return this.#counts.of(String(room));
   }
 

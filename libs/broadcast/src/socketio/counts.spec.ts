@@ -7,7 +7,7 @@ function counts(options: Partial<CountsOptions> = {}): Counts {
     local: (rooms) => rooms.map(() => 1),
     ask: async (rooms) => {
       asked.push(rooms);
-      return [rooms.map(() => 10), rooms.map(() => 100)];
+      return { numbers: [rooms.map(() => 10), rooms.map(() => 100)], complete: true };
     },
     ...options,
   });
@@ -17,18 +17,23 @@ afterEach(() => void asked.splice(0));
 
 describe('counting a room', () => {
   it('adds what is here to what the others answer', async () => {
-    expect(await counts().of('a')).toBe(111);
+    expect(await counts().of('a')).toEqual({ sockets: 111, complete: true });
   });
 
   it('asks once for all rooms of a turn, and again in the next', async () => {
-    const counting = counts({ ask: async (rooms) => (asked.push(rooms), [rooms.map((_, index) => index)]) });
-    expect(await Promise.all(['a', 'b', 'a'].map((room) => counting.of(room)))).toEqual([1, 2, 1]);
-    expect(await counting.of('b')).toBe(1);
+    const counting = counts({
+      ask: async (rooms) => (asked.push(rooms), { numbers: [rooms.map((_, index) => index)], complete: true }),
+    });
+    const sockets = async (room: string) => (await counting.of(room)).sockets;
+    expect(await Promise.all(['a', 'b', 'a'].map(sockets))).toEqual([1, 2, 1]);
+    expect(await sockets('b')).toBe(1);
     expect(asked).toEqual([['a', 'b'], ['b']]);
   });
 
   it('is what is here when nobody answers, or with less than was asked', async () => {
-    expect(await counts({ ask: async () => [] }).of('a')).toBe(1);
-    expect(await counts({ ask: async () => [[]] }).of('a')).toBe(1);
+    for (const numbers of [[], [[]]]) {
+      const counting = counts({ ask: async () => ({ numbers, complete: false }) });
+      expect(await counting.of('a')).toEqual({ sockets: 1, complete: false });
+    }
   });
 });
