@@ -5,6 +5,7 @@
 import { APP_DEFAULTS, memory, readEnvironment, transportOf, type Transport } from '@app/broadcast';
 import { until } from '@app/broadcast/testing';
 import { randomBytes } from 'node:crypto';
+import { request } from 'node:http';
 import { startGateway, type Gateway } from '../../apps/gateway/src/gateway.js';
 import { Api } from './documented.js';
 import { Client } from './processes.js';
@@ -56,6 +57,27 @@ describe.each(where)('the HTTP API of two gateways over $transport', ({ transpor
     return made;
   }
 
+  it('answer who offers another protocol, as Java does with HTTP/2 in each request', async () => {
+    const data = 'x'.repeat(30_000);
+    const body = JSON.stringify({ event: 'chat', data });
+    const asked = request(`${gateways[0]!.url}/v1/rooms/h2/messages`, {
+      method: 'POST',
+      headers: {
+        ...{ connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AAMAAABkAARAAAAAAAIAAAAA' },
+        ...{ authorization: `Bearer ${KEYS[0]}`, 'content-type': 'application/json', 'content-length': body.length },
+      },
+    });
+    const answered = new Promise<number | undefined>((resolve, reject) => {
+      asked.on('response', (response) => resolve(response.resume().statusCode)).on('error', reject);
+    });
+    asked.write(body.slice(0, 10));
+    await new Promise((resolve) => setImmediate(resolve));
+    asked.end(body.slice(10));
+    expect(await answered).toBe(201);
+    const { body: history } = await other.get('/v1/rooms/h2/messages');
+    expect(history).toMatchObject({ messages: [{ data }] });
+  });
+
   it('say something in a room, once, whichever gateway is asked, and however often', async () => {
     const members = await Promise.all([client(0, 'ann').join('p'), client(1, 'bob').join('p')]);
     const first = await one.post('/v1/rooms/p/messages', { event: 'chat', data: { text: 'hi' } });
@@ -82,7 +104,7 @@ describe.each(where)('the HTTP API of two gateways over $transport', ({ transpor
     const { status, body: answer } = await one.post('/v1/broadcasts', body);
     expect(status).toBe(200);
     const results = answer.results as { room: string; ok: boolean; id: string; pos?: string }[];
-    expect(results.map(({ room }) => room)).toEqual(rooms);
+    expect(results.map(({ room }) => room)).toEqual([...rooms, rooms[0]]);
     expect(
       results.every(({ ok, id, pos, room }) => ok && id === 'news-1' && (pos !== undefined) === room.startsWith('b')),
     ).toBe(true);

@@ -16,7 +16,10 @@ interface Sent {
 }
 
 /** A membership that has started, on a bus that publishes into a list and hears what a case says. */
-function station({ refuse }: { refuse?: (channel: Channel) => Error | undefined } = {}) {
+function station({
+  refuse,
+  longestPause = 0,
+}: { refuse?: (channel: Channel) => Error | undefined; longestPause?: number } = {}) {
   const sent: Sent[] = [];
   const listeners = new Set<(payload: Buffer) => void>();
   const counts = { ignored: 0 };
@@ -34,7 +37,7 @@ function station({ refuse }: { refuse?: (channel: Channel) => Error | undefined 
       return { channel, live: true, ready: () => Promise.resolve(), close: () => undefined };
     },
   });
-  const bus = { instance: 'here', startedAt: 1_000, control, state: 'up', longestPause: 0 } satisfies MembershipBus;
+  const bus = { instance: 'here', startedAt: 1_000, control, state: 'up', longestPause } satisfies MembershipBus;
   const membership = new Membership(bus, { role: 'server', version: '1.2.3', interval: INTERVAL, timeout: TIMEOUT });
   const events: [string, string, string?][] = [];
   membership.on('joined', ({ id }) => events.push(['joined', id]));
@@ -280,6 +283,17 @@ describe('membership', () => {
     expect(counts.ignored).toBe(3);
     expect(membership.size).toBe(1);
     expect(events).toEqual([['joined', 'b/1']]);
+  });
+
+  it('waits after an outage for those whose turn to connect again comes later', () => {
+    const { membership, hear } = station({ longestPause: 10_000 });
+    hear('member', member('b/1'));
+    jest.advanceTimersByTime(TIMEOUT - 1_000);
+    membership.announce();
+    jest.advanceTimersByTime(10_000 + TIMEOUT - 1_000);
+    expect(membership.size).toBe(2);
+    jest.advanceTimersByTime(3_000);
+    expect(membership.size).toBe(1);
   });
 
   it('says goodbye once, however often it is stopped', () => {

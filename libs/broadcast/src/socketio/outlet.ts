@@ -175,6 +175,8 @@ export class Outlet {
     this.#mayGo &&= mayGo(frame);
     const elsewhere = (this.#conn.writeBuffer.length > 0 ? this.#queued : 0) + this.#unsent;
     if (this.#length + elsewhere <= limit) return;
+    // After a burst it has had no time to take anything yet.
+    if (!this.#mayGo && isInTime(this.#waitingSince!, this.#length + elsewhere, limit)) return;
     // What the kernel has not taken cannot be left out any more: it leaves some room for what can.
     const room = this.#mayGo ? Math.max(limit - elsewhere, limit / 4) : limit - elsewhere;
     if (this.#mayGo && this.#length <= room) return;
@@ -195,11 +197,11 @@ export class Outlet {
 
   /** engine.io is about to put a packet behind others that are not written yet. */
   #queue(data: unknown): void {
-    const { writeBuffer, transport } = this.#conn;
-    const now = performance.now();
-    if (writeBuffer.length === 0) [this.#queued, this.#queuedSince] = [0, now];
-    const isSlow = transport.socket ? this.#unsent > 0 : now - this.#queuedSince > PATIENCE;
-    if (isSlow && this.#queued + this.#unsent > this.#owner.limit!) return this.giveUp('slowBytes');
+    if (this.#conn.writeBuffer.length === 0) [this.#queued, this.#queuedSince] = [0, performance.now()];
+    const limit = this.#owner.limit!;
+    const waiting = this.#queued + this.#unsent;
+    const isStuck = !this.#conn.transport.socket || this.#unsent > 0;
+    if (isStuck && waiting > limit && !isInTime(this.#queuedSince, waiting, limit)) return this.giveUp('slowBytes');
     this.#queued += typeof data === 'string' || data instanceof Uint8Array ? data.length : 0;
   }
 
@@ -278,8 +280,15 @@ export class Outlet {
 
 /** Never sent: a packet with a ready frame needs no other content, which this marks as bytes. */
 const EMPTY = Buffer.alloc(0);
-/** How long a client that polls may stay away before it counts as slow, in ms. */
+/** How long a client may take nothing of more than its bound before it counts as slow, in ms. */
 const PATIENCE = 1_000;
+/** So many times its bound no client is given time to take. */
+const MOST = 64;
+
+/** @param since when it began to wait */
+function isInTime(since: number, waiting: number, limit: number): boolean {
+  return waiting <= MOST * limit && performance.now() - since < PATIENCE;
+}
 
 function isListened(emitter: { listenerCount(event: string): number }): boolean {
   return emitter.listenerCount('flush') > 0 || emitter.listenerCount('drain') > 0;
