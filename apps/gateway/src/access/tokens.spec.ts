@@ -148,6 +148,22 @@ describe('the keys of an issuer', () => {
     expect(fetches).toBe(1);
   });
 
+  it('are fetched again although strangers name one that is damaged', async () => {
+    const tokens = new Tokens({ AUTH_JWKS_URL });
+    const own = await issuerKey('ES256', 'k1');
+    const damaged = await issuerKey('ES256', 'k2');
+    Object.assign(keys[1]!, { x: (keys[0] as { x: string }).x });
+    expect((await tokens.verify(await own({ sub: 'ann' }))).user).toBe('ann');
+    const later = await issuerKey('ES256', 'k3');
+    const now = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 6_000);
+    try {
+      await expect(tokens.verify(await damaged({ sub: 'eve' }))).rejects.toThrow();
+      expect((await tokens.verify(await later({ sub: 'bob' }))).user).toBe('bob');
+    } finally {
+      now.mockRestore();
+    }
+  });
+
   it('do not verify what is signed by a secret', async () => {
     await issuerKey('RS256', 'k1');
     const token = await sign({ sub: 'eve' }, JSON.stringify(keys[0]));

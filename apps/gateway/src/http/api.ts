@@ -10,7 +10,7 @@ import { RequestError } from '../answer.js';
 import { LimitsService } from '../limits/limits.service.js';
 import type { Settings } from '../settings.js';
 import { ApiKeys } from './api-keys.js';
-import { HttpAnswerFilter, MediaTypeError } from './http-answer.filter.js';
+import { BODY_TOO_LARGE, HttpAnswerFilter, MediaTypeError } from './http-answer.filter.js';
 
 type Next = (error?: unknown) => void;
 
@@ -28,6 +28,7 @@ export function maxBodyBytes({ MAX_MESSAGE_BYTES }: Pick<Settings, 'MAX_MESSAGE_
 /** To be called before the routes are there. */
 export function prepareApi(app: NestExpressApplication, settings: Settings): void {
   const { API_CONCURRENCY: most } = settings;
+  const largest = maxBodyBytes(settings);
   const keys = new ApiKeys(settings);
   if (keys.warning !== undefined) new Logger('Api').warn(keys.warning);
   let underWay = 0;
@@ -37,6 +38,8 @@ export function prepareApi(app: NestExpressApplication, settings: Settings): voi
     response.setHeader('Cache-Control', 'no-store');
     response.setHeader('X-Content-Type-Options', 'nosniff');
     keys.check({ headers: request.headers, address: request.socket.remoteAddress });
+    // The parser would read all of it before it says so.
+    if (Number(request.headers['content-length']) > largest) throw new RequestError('TOO_LARGE', BODY_TOO_LARGE);
     if (underWay >= most) {
       throw new RequestError('RATE_LIMITED', `${most} requests are under way here: try again`, COME_BACK);
     }
@@ -47,7 +50,7 @@ export function prepareApi(app: NestExpressApplication, settings: Settings): voi
     next();
   });
   app.useBodyParser('json', {
-    limit: maxBodyBytes(settings),
+    limit: largest,
     strict: false,
     type: (request: IncomingMessage) => (request as { originalUrl?: string }).originalUrl?.startsWith('/v1/') ?? false,
     verify: (_request: IncomingMessage, _response: ServerResponse, body: Buffer) => {

@@ -22,6 +22,8 @@ export const STATUS = {
 
 const UNSUPPORTED = 415;
 
+export const BODY_TOO_LARGE = 'the body is too large: send less, or fewer rooms at once';
+
 /** A body of another kind than JSON. */
 export class MediaTypeError extends RequestError {
   constructor(message = 'the body has to be JSON: send Content-Type: application/json') {
@@ -62,7 +64,7 @@ function asRequestError(thrown: unknown): unknown {
     case STATUS.NOT_FOUND:
       return new RequestError('NOT_FOUND', 'there is nothing at this address: /docs lists what there is');
     case STATUS.TOO_LARGE:
-      return new RequestError('TOO_LARGE', 'the body is too large: send less, or fewer rooms at once');
+      return new RequestError('TOO_LARGE', BODY_TOO_LARGE);
     case UNSUPPORTED:
       return new MediaTypeError('the body has to be JSON in UTF-8, plain or as gzip, deflate or br');
     default:
