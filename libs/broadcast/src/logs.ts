@@ -194,12 +194,13 @@ export class Logs {
    */
   async read(room: string, { from, before, limit }: ReadOptions): Promise<History> {
     this.#mustKeep(room);
+    const isCurrent = before !== undefined || (await this.#isCurrent(room));
     const followed = this.#followed.get(room);
     const isEnd = from === undefined && before === undefined;
     const atHand = isEnd && followed && hasHeard(followed) ? followed.feed.latest(limit + 1) : undefined;
     if (atHand) return { entries: visible(atHand.slice(1)), complete: false };
     const { at, entries, more } = await this.#read(room, { from, before, limit });
-    return { entries: visible(entries), complete: !more && (from === undefined || at !== undefined) };
+    return { entries: visible(entries), complete: isCurrent && !more && (from === undefined || at !== undefined) };
   }
 
   // What the bus tells
@@ -373,6 +374,18 @@ export class Logs {
     } catch {
       return { pos, id: id ?? '' };
     }
+  }
+
+  /**
+   * A shared log is not asked, but heard: what another instance has been told is stored may still be on its way to here. Whether
+   * it has come. While the broker takes nothing there is nothing to come.
+   */
+  async #isCurrent(room: string): Promise<boolean> {
+    if (this.#bus.features.log !== 'shared' || this.#bus.blocked()) return true;
+    return this.#top(room).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** All that are asked for in one turn are one question. */

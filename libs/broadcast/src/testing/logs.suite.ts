@@ -120,6 +120,16 @@ export function logs(stage: Stage, features: Features, hostileRooms: readonly st
     }
   });
 
+  it('reads what any instance has been told is stored, at once', async () => {
+    const [speaker, reader] = await Promise.all([keeping(), keeping()]);
+    for (let i = 1; i <= 50; i++) {
+      const pos = await append(speaker, 'a', `m${i}`);
+      const [ids, complete] = await read(reader, 'a', { limit: 100 });
+      expect([ids.length, ids.at(-1), complete]).toEqual([i, `m${i}`, true]);
+      expect(await read(reader, 'a', { from: pos, limit: 100 })).toEqual([[], true]);
+    }
+  });
+
   it('has nothing of a room that was never used, and resumes in it', async () => {
     const [one, other] = await Promise.all([keeping(), keeping()]);
     expect(await read(one, 'a', { limit: 5 })).toEqual([[], true]);
