@@ -7,7 +7,6 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pairs, type Pair } from './pair.js';
 import { Client, endAll, runNode } from './processes.js';
-import { WebSocket } from 'ws';
 
 const AUTH_JWT_SECRET = 'the secret of all the gateways of this case';
 const key = new TextEncoder().encode(AUTH_JWT_SECRET);
@@ -49,23 +48,6 @@ describe.each(pairs)('access to two gateways over %s', (_transport, start) => {
     clients.push(client);
     return client;
   }
-
-  it('is given once to a connection', async () => {
-    const ws = new WebSocket(`${pair.urls[0].replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
-    const heard: string[] = [];
-    ws.on('message', (data: Buffer) => heard.push(data.toString()));
-    await until('it is open', () => heard.length > 0);
-    for (const user of ['guest-1', 'guest-2']) ws.send(`40${JSON.stringify({ user })}`);
-    await until('both are answered', () => heard.length > 2);
-    expect(
-      heard
-        .slice(1)
-        .map((text) => text.slice(0, 2))
-        .sort(),
-    ).toEqual(['40', '44']);
-    expect(heard.find((text) => text.startsWith('44'))).toContain('BAD_REQUEST');
-    ws.terminate();
-  });
 
   it('is in the name of the token, whatever else is said', async () => {
     const ann = await enter(0, { sub: 'ann' });
