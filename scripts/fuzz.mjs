@@ -82,7 +82,8 @@ async function fuzz() {
   // What is only built once is not what grows.
   const first = Math.min(inputs, Math.max(200, Math.round(inputs / 20)));
   const progress = setInterval(() => say(`${surface.sent} inputs, longest word ${pair.longest} ms`), PROGRESS);
-  const send = (count) => Promise.race([surface.send(count), crash(surface)]);
+  const crashed = crash(surface);
+  const send = (count) => Promise.race([surface.send(count), crashed]);
   await send(first);
   const before = await subject.memory();
   if (inputs > first) await send(inputs - first);

@@ -149,7 +149,7 @@ function refuseMethods({ method = '' }: IncomingMessage, response: ServerRespons
 
 function isIn(session: Session, body: unknown): boolean {
   const { room } = (body ?? {}) as { room?: unknown };
-  return typeof room === 'string' && session.rooms.includes(room);
+  return typeof room === 'string' && session.hasJoined(room);
 }
 
 function terminate({ transport }: EngineSocket): void {

@@ -76,10 +76,9 @@ export class RoomsGateway implements OnGatewayInit<Server> {
   @SubscribeMessage('room:send')
   async send(@ConnectedSocket() socket: UserSocket, @MessageBody() body: unknown) {
     const { room, event, data, id } = check(sendRequest, body);
-    if (room === socket.id || !socket.rooms.has(room)) {
-      throw new RequestError('NOT_IN_ROOM', `you are not in room ${room}: join it first`);
-    }
-    const settle = this.#entrance.checkSend(this.#sessions.of(socket), room);
+    const session = this.#sessions.of(socket);
+    session.checkJoined(room);
+    const settle = this.#entrance.checkSend(session, room);
     try {
       const published = await this.#rooms.publish({ room, event, data, id, from: socket.data.user });
       settle(true);
@@ -94,9 +93,7 @@ export class RoomsGateway implements OnGatewayInit<Server> {
   async history(@ConnectedSocket() socket: UserSocket, @MessageBody() body: unknown) {
     const request = check(historyRequest, body);
     const { room } = request;
-    if (room === socket.id || !socket.rooms.has(room)) {
-      throw new RequestError('NOT_IN_ROOM', `you are not in room ${room}: join it first`);
-    }
+    this.#sessions.of(socket).checkJoined(room);
     if (!this.#rooms.keeps(room)) throw new RequestError('BAD_REQUEST', `room ${room} keeps no history`);
     return { ok: true, ...(await this.#rooms.history(request)) };
   }

@@ -4,7 +4,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Socket } from 'socket.io';
 import type { Identity } from './access/tokens.js';
-import type { AnswerCode } from './answer.js';
+import { RequestError, type AnswerCode } from './answer.js';
 
 export interface UserData {
   user: string;
@@ -68,6 +68,16 @@ export class Session {
   /** Whether its connection has ended. */
   get gone(): boolean {
     return this.#gone;
+  }
+
+  /** Whether it has joined the room. In that of its own id every socket is by itself. */
+  hasJoined(room: string): boolean {
+    return room !== this.socket.id && this.socket.rooms.has(room);
+  }
+
+  /** @throws RequestError `NOT_IN_ROOM` */
+  checkJoined(room: string): void {
+    if (!this.hasJoined(room)) throw new RequestError('NOT_IN_ROOM', `you are not in room ${room}: join it first`);
   }
 
   /** Whether it has joined the room, or is about to. */

@@ -139,8 +139,9 @@ export function decode(payload: Buffer): Message | typeof NEWER {
     const checked = checkHeader(header);
     const message = { header: checked, ...decodeBinaryBody(body, checked.nsp) };
     if (!isUtf8(message.args)) throw unreadable('expected "args" in UTF-8');
-    checkDepth(message.args.toString(), 'UNREADABLE');
-    checkArgs(checked, decodeArgs(message));
+    const json = message.args.toString();
+    checkDepth(json, 'UNREADABLE');
+    checkArgs(checked, valuesOf(json, message.frames));
     return message;
   }
   return decodeOwn(payload) ?? decodeAny(payload);
@@ -148,7 +149,11 @@ export function decode(payload: Buffer): Message | typeof NEWER {
 
 /** The arguments as values; bytes come as `Buffer`. @throws BroadcastError `UNREADABLE` */
 export function decodeArgs({ args, frames }: Pick<Message, 'args' | 'frames'>): unknown[] {
-  const values = parse(args.toString()) as unknown[];
+  return valuesOf(args.toString(), frames);
+}
+
+function valuesOf(json: string, frames: readonly Buffer[]): unknown[] {
+  const values = parse(json) as unknown[];
   return frames.length === 0 ? values : (restore(values, frames) as unknown[]);
 }
 

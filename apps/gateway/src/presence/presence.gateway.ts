@@ -3,10 +3,9 @@
  */
 import { UseFilters } from '@nestjs/common';
 import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway } from '@nestjs/websockets';
-import type { Socket } from 'socket.io';
-import { RequestError } from '../answer.js';
 import { AnswerFilter } from '../answer.filter.js';
 import { check, presenceRequest } from '../requests.js';
+import { Sessions, type UserSocket } from '../sessions.js';
 import { PresenceService } from './presence.service.js';
 
 @WebSocketGateway()
@@ -14,16 +13,17 @@ import { PresenceService } from './presence.service.js';
 export class PresenceGateway {
   readonly #presence: PresenceService;
 
-  constructor(presence: PresenceService) {
+  readonly #sessions: Sessions;
+
+  constructor(presence: PresenceService, sessions: Sessions) {
     this.#presence = presence;
+    this.#sessions = sessions;
   }
 
   @SubscribeMessage('room:presence')
-  async of(@ConnectedSocket() socket: Socket, @MessageBody() body: unknown) {
+  async of(@ConnectedSocket() socket: UserSocket, @MessageBody() body: unknown) {
     const { room } = check(presenceRequest, body);
-    if (room === socket.id || !socket.rooms.has(room)) {
-      throw new RequestError('NOT_IN_ROOM', `you are not in room ${room}: join it first`);
-    }
+    this.#sessions.of(socket).checkJoined(room);
     return { ok: true, ...(await this.#presence.of(room)) };
   }
 }

@@ -278,7 +278,7 @@ export class Moderation extends EventEmitter<ModerationEvents> {
   /** Notes how long what is known about the same would have lasted. */
   #replacing(restriction: Restriction): Restriction {
     const known = this.#known.get(keyOf(restriction));
-    const replaced = known ? Math.min(endOf(known), Date.now() + REMEMBERED) : 0;
+    const replaced = known ? Math.min(endOf(known), restriction.at + REMEMBERED) : 0;
     return replaced > endOf(restriction) ? { ...restriction, replaced } : restriction;
   }
 
